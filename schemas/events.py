@@ -1,0 +1,199 @@
+"""The events of a run, as they stand on Kafka.
+
+A run is a join-semilattice: each event carries *cumulative* facts about one run, one model call or one tool
+call, so that a consumer may see it twice, late or out of order and still end in the same state
+(`metering.runs.merge`). All times are Unix milliseconds, UTC, fixed by the producer; all token counts are
+exact integers in disjoint buckets (`cache_read` is not part of `input_uncached`).
+
+Wire form: UTF-8 JSON, one object per record, key = `org_id`. Producers are strict; consumers ignore fields
+they do not know and refuse a `v` they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+EVENT_VERSION = 1
+
+#: 2**53 - 1: the largest integer that JSON readers and Lua agree on.
+MAX_EXACT = 9_007_199_254_740_991
+
+Version = Literal[1]
+Id = Annotated[str, Meta(min_length=1, max_length=128)]
+OptionalId = Annotated[str, Meta(max_length=128)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+ShortText = Annotated[str, Meta(max_length=512)]
+Count = Annotated[int, Meta(ge=0, le=10_000_000_000)]
+UnixMs = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
+MicroCredits = Annotated[int, Meta(ge=-MAX_EXACT, le=MAX_EXACT)]
+
+Channel = Literal["api", "widget", "openai", "mcp", "console", "intake"]
+RunStatus = Literal["started", "lost", "completed", "failed", "cancelled", "limit_exceeded"]
+CLOSING_STATUSES: tuple[RunStatus, ...] = ("lost", "completed", "failed", "cancelled", "limit_exceeded")
+UsageSource = Literal["provider", "estimate", "partial"]
+ToolStatus = Literal["ok", "error", "timeout"]
+GrantKind = Literal["purchase", "plan", "promotion", "correction", "trial"]
+
+
+class UsageEvent(Struct, frozen=True, kw_only=True):
+    """What every event of a run says about whose run it is.
+
+    `started_at_ms` is the moment the gateway admitted the run. Every event repeats it because a run is
+    counted in the minute it started in, and an event must not need another one to be counted.
+    `price_version` names the price book the gateway priced the hold with; the charge is computed from the
+    same book, so that it is a function of the log alone.
+    """
+
+    v: Version = EVENT_VERSION
+    tenant_id: Id
+    org_id: Id
+    instance_id: Id
+    run_id: Id
+    channel: Channel
+    key_id: OptionalId = ""
+    price_version: Id
+    started_at_ms: UnixMs
+    occurred_at_ms: UnixMs
+
+
+class RunEvent(UsageEvent, frozen=True, kw_only=True):
+    """A run began or ended (topic `usage.runs`).
+
+    The closing one is *the* usage event of the run: the totals the gateway answered with. Money is computed
+    from the token and tool-call events; these totals are the cross-check.
+    """
+
+    status: RunStatus
+    model: Name
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    duration_ms: Count = 0
+    tool_calls: Count = 0
+    credits_micro: MicroCredits = 0
+    streamed: bool = False
+    end_user: OptionalId = ""
+    error_code: ShortText = ""
+
+
+class TokenEvent(UsageEvent, frozen=True, kw_only=True):
+    """Cumulative usage of one model call (topic `usage.tokens`).
+
+    A long stream emits several with a growing `seq`; the last has `final`. `reasoning` is a part of
+    `output`, every other bucket is disjoint: `tokens_in = input_uncached + cache_read + cache_write`.
+    """
+
+    call_id: Id
+    seq: Count
+    model: Name
+    input_uncached: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    final: bool = False
+    source: UsageSource = "provider"
+
+
+class ToolCallEvent(UsageEvent, frozen=True, kw_only=True):
+    """One finished tool call (topic `usage.tool_calls`). `status=timeout` was used, and is charged, too."""
+
+    tool_call_id: Id
+    tool: Name
+    duration_ms: Count = 0
+    status: ToolStatus = "ok"
+
+
+class GrantEvent(Struct, frozen=True, kw_only=True):
+    """Credits given to a wallet (topic `credits.grants`). `grant_id` makes it apply once."""
+
+    v: Version = EVENT_VERSION
+    grant_id: Id
+    tenant_id: Id
+    org_id: Id
+    kind: GrantKind
+    amount_micro: Annotated[int, Meta(ge=1, le=MAX_EXACT)]
+    reason: ShortText = ""
+    occurred_at_ms: UnixMs
+
+
+class RunSnapshot(Struct, frozen=True, kw_only=True):
+    """One run folded so far: the row that `runs` in ClickHouse holds.
+
+    `version` grows with every event that added something, whatever order they came in, so the row with the
+    highest version is the run.
+    """
+
+    instance_id: Id
+    run_id: Id
+    version: Count
+    status: RunStatus
+    channel: Channel
+    key_id: OptionalId = ""
+    model: OptionalId = ""
+    streamed: bool = False
+    end_user: OptionalId = ""
+    error_code: ShortText = ""
+    started_at_ms: UnixMs
+    closed_at_ms: UnixMs = 0
+    duration_ms: Count = 0
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    input_uncached: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    reasoning: Count = 0
+    model_calls: Count = 0
+    tool_calls: Count = 0
+    charged_micro: MicroCredits = 0
+    price_version: OptionalId = ""
+    estimated: bool = False
+    unpriced: bool = False
+    skewed: bool = False
+
+
+class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One movement of a wallet (topic `credits.ledger`), written by the same script that made it.
+
+    `amount_micro` is signed from the wallet's point of view: a grant is positive, usage negative.
+    `(partition, seq, index)` is the entry's place in the outbox and its identity.
+    """
+
+    v: Version = EVENT_VERSION
+    entry_id: Id
+    partition: Count
+    seq: Count
+    index: Count
+    kind: Literal["usage", "grant"]
+    tenant_id: Id
+    org_id: Id
+    amount_micro: MicroCredits
+    occurred_at_ms: UnixMs
+    reference_id: Id
+    reason: ShortText = ""
+    run: RunSnapshot | None = None
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that could not be applied, with its coordinates and its original bytes (base64 in JSON)."""
+
+    v: Version = EVENT_VERSION
+    topic: Name
+    partition: Count
+    offset: Count
+    reason: Name
+    detail: ShortText = ""
+    worker: Name
+    recorded_at_ms: UnixMs
+    key: bytes | None = None
+    value: bytes | None = None
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Struct) -> bytes:
+    """Return the wire form of any event of this module."""
+    return _encoder.encode(event)

@@ -1,0 +1,114 @@
+"""Every Redis key the product uses. No other module spells one.
+
+Hot state of partition *p* sits under one hash tag `{p7}`, so that a single script may touch all of it, on a
+cluster too. Keys without a tag are projections of the control plane, read one at a time.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+# --- hot state, one writer per partition -------------------------------------------------------------------
+
+
+def fence(partition: int, topic: str) -> str:
+    """String: the next offset of `topic`/`partition` that has not been applied yet."""
+    return f"{{p{partition}}}:fence:{topic}"
+
+
+def run(partition: int, run_id: str) -> str:
+    """String: `metering.runs.RunState`, MessagePack."""
+    return f"{{p{partition}}}:run:{run_id}"
+
+
+def wallet(partition: int, org_id: str) -> str:
+    """Hash: `balance`, `granted`, `charged` (micro-credits), `version`."""
+    return f"{{p{partition}}}:wallet:{org_id}"
+
+
+def wallet_grants(partition: int, org_id: str) -> str:
+    """Set: ids of the grants that entered the wallet."""
+    return f"{{p{partition}}}:wallet_grants:{org_id}"
+
+
+def holds(partition: int, org_id: str) -> str:
+    """Hash: run id → micro-credits reserved for it."""
+    return f"{{p{partition}}}:holds:{org_id}"
+
+
+def leases(partition: int) -> str:
+    """Sorted set: `RunLease` (JSON) of each run in flight → Unix ms at which its owner counts as dead."""
+    return f"{{p{partition}}}:leases"
+
+
+def lease(partition: int, run_id: str) -> str:
+    """String: who owns a run in flight (`schemas.directory.RunLease`, JSON)."""
+    return f"{{p{partition}}}:lease:{run_id}"
+
+
+def counter(partition: int, instance_id: str, window: str = "total", start_ms: int = 0) -> str:
+    """Hash of counters of one instance: all time (`total`) or one window (`second5|minute|hour|day`)."""
+    if window == "total":
+        return f"{{p{partition}}}:counter:{instance_id}:total"
+    return f"{{p{partition}}}:counter:{instance_id}:{window}:{start_ms}"
+
+
+def outbox(partition: int) -> str:
+    """Stream: ledger entries the relay has yet to publish; ids are `<seq>-0`."""
+    return f"{{p{partition}}}:outbox"
+
+
+def outbox_sequence(partition: int) -> str:
+    """String: the last `seq` written to the outbox."""
+    return f"{{p{partition}}}:outbox_seq"
+
+
+def answer(partition: int, run_id: str) -> str:
+    """String: the answer a finished run gave (JSON), kept for `GET /v1/runs/{id}` and repeated requests."""
+    return f"{{p{partition}}}:answer:{run_id}"
+
+
+def idempotency(partition: int, instance_id: str, key: str) -> str:
+    """Hash: `request` (digest of the body), `run_id`. The client's key is hashed: it may be anything."""
+    return f"{{p{partition}}}:idempotency:{instance_id}:{sha256(key.encode()).hexdigest()}"
+
+
+# --- projections -------------------------------------------------------------------------------------------
+
+
+def api_key(digest: str) -> str:
+    """String: `schemas.directory.ApiKeyRecord` (JSON) of the key with that SHA-256."""
+    return f"api_key:{digest}"
+
+
+def access_token(digest: str) -> str:
+    """String: `schemas.directory.AccessTokenRecord` (JSON) of the token with that SHA-256."""
+    return f"access_token:{digest}"
+
+
+def instance(instance_id: str) -> str:
+    """String: `schemas.directory.InstanceRecord` (JSON)."""
+    return f"instance:{instance_id}"
+
+
+def org_instances(org_id: str) -> str:
+    """Set: the ids of an org's instances."""
+    return f"org_instances:{org_id}"
+
+
+def price_book(version: str) -> str:
+    """String: a `metering.prices.PriceBook` (JSON)."""
+    return f"price_book:{version}"
+
+
+def current_price_version(tenant_id: str) -> str:
+    """String: the version a tenant's new runs are priced with."""
+    return f"current_price_version:{tenant_id}"
+
+
+# --- channels ----------------------------------------------------------------------------------------------
+
+#: Pub/sub: run ids to cancel, heard by every gateway.
+CANCEL_CHANNEL = "runs:cancel"
+#: Pub/sub: digests of keys that changed, heard by every gateway.
+KEY_CHANGED_CHANNEL = "keys:changed"

@@ -1,0 +1,41 @@
+"""Every Kafka topic, as data: read by broker creation, the workers, the docs and the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from schemas.events import DeadLetter, GrantEvent, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. `partitioned_by` co-partitioned topics share the deployment's partition count."""
+
+    name: str
+    event: type[Struct]
+    key: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    retention_ms: int = 14 * DAY_MS
+    #: The broker's clock stamps the record, so that a producer's wrong clock can be told from the log.
+    timestamp_type: str = "LogAppendTime"
+
+
+RUNS = Topic("usage.runs", RunEvent, "org_id", ("gateway", "reaper"), ("metering", "warehouse"))
+TOKENS = Topic("usage.tokens", TokenEvent, "org_id", ("runner", "gateway"), ("metering", "warehouse"))
+TOOL_CALLS = Topic("usage.tool_calls", ToolCallEvent, "org_id", ("runner",), ("metering", "warehouse"))
+GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane",), ("metering",))
+LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse",))
+DEAD_LETTERS = Topic("usage.dead_letters", DeadLetter, "org_id", ("metering", "warehouse"), ("replay",))
+
+#: Topics the metering worker turns into money, in the order a new reader should meet them.
+METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, GRANTS)
+#: Topics the warehouse worker stores.
+STORED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, LEDGER)
+ALL: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, GRANTS, LEDGER, DEAD_LETTERS)
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in ALL}
