@@ -11,12 +11,12 @@ they do not know and refuse a `v` they do not know.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-EVENT_VERSION = 1
+EVENT_VERSION: Final = 1
 
 #: 2**53 - 1: the largest integer that JSON readers and Lua agree on.
 MAX_EXACT = 9_007_199_254_740_991

@@ -1,0 +1,1 @@
+"""Plumbing that every service shares and no business rule: settings, clients, publishing, clock, logs."""

@@ -1,0 +1,140 @@
+"""Settings of every service, from `RUNMETER_*` environment variables. The only file that reads them.
+
+Defaults are the embedded stack's. Each class is one concern; units are in the names. A wrong value stops the
+process at start with the variable's name in the message.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="RUNMETER_")
+
+
+class KafkaSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_KAFKA_")
+    bootstrap: str = "127.0.0.1:19092"
+    #: Fixed when the topics are created: Redis keys carry the partition.
+    partitions: int = Field(default=8, ge=1, le=4096)
+    replication: int = Field(default=1, ge=1, le=9)
+    #: How long one publish may wait for its acknowledgement before it goes to the spool.
+    ack_timeout_ms: int = Field(default=2_000, ge=50, le=120_000)
+    linger_ms: int = Field(default=0, ge=0, le=1_000)
+
+
+class RedisSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_REDIS_")
+    url: str = "redis://127.0.0.1:16379/0"
+    timeout_ms: int = Field(default=2_000, ge=50, le=60_000)
+    max_connections: int = Field(default=64, ge=1, le=10_000)
+
+
+class ClickHouseSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_CLICKHOUSE_")
+    url: str = "http://127.0.0.1:18123"
+    user: str = "default"
+    password: SecretStr = SecretStr("")
+    database: str = "runmeter"
+    query_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+
+
+class GatewaySettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_GATEWAY_")
+    host: str = "127.0.0.1"
+    port: int = Field(default=18080, ge=0, le=65_535)
+    runner_url: str = "http://127.0.0.1:18081"
+    spool_dir: Path = Path(".runmeter/spool/gateway")
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
+    max_concurrent_runs: int = Field(default=2_000, ge=1, le=100_000)
+    run_timeout_ms: int = Field(default=300_000, ge=1_000, le=3_600_000)
+    #: A run whose gateway has not renewed its lease for this long is closed as `lost`.
+    lease_ms: int = Field(default=15_000, ge=1_000, le=600_000)
+    #: Backstop for a lost invalidation: an API key is looked up again after this long.
+    key_cache_ttl_ms: int = Field(default=5_000, ge=0, le=300_000)
+    answer_ttl_s: int = Field(default=86_400, ge=60, le=30 * 86_400)
+
+
+class RunnerSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_RUNNER_")
+    host: str = "127.0.0.1"
+    port: int = Field(default=18081, ge=0, le=65_535)
+    spool_dir: Path = Path(".runmeter/spool/runner")
+    model_base_url: str = "http://127.0.0.1:18082/v1"
+    model_api_key: SecretStr = SecretStr("local-development")
+    max_concurrent_runs: int = Field(default=2_000, ge=1, le=100_000)
+    max_steps: int = Field(default=6, ge=1, le=64)
+    max_tool_calls: int = Field(default=16, ge=0, le=256)
+    tool_timeout_ms: int = Field(default=10_000, ge=100, le=300_000)
+    model_timeout_ms: int = Field(default=120_000, ge=1_000, le=3_600_000)
+    #: A long stream reports its usage at least this often.
+    report_every_ms: int = Field(default=1_000, ge=50, le=60_000)
+    report_every_tokens: int = Field(default=200, ge=1, le=100_000)
+
+
+class SpoolSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_SPOOL_")
+    max_bytes: int = Field(default=268_435_456, ge=1_048_576)
+
+
+class WorkerSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_WORKER_")
+    #: Distinguishes the members of a worker group; a restarted worker takes its own partitions back at once.
+    instance: str = "0"
+    max_batch_records: int = Field(default=4_000, ge=1, le=50_000)
+    session_timeout_ms: int = Field(default=6_000, ge=1_000, le=300_000)
+    #: Assigned and lagging, but not advancing, for this long: the worker exits and is restarted.
+    stall_timeout_ms: int = Field(default=30_000, ge=1_000, le=600_000)
+    #: More poison than this share of a thousand records stops the worker: something is wrong upstream.
+    max_poison_permille: int = Field(default=500, ge=1, le=1_000)
+    run_state_ttl_s: int = Field(default=14 * 86_400, ge=60)
+    flush_interval_ms: int = Field(default=150, ge=1, le=60_000)
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+
+
+class ConsoleApiSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_CONSOLE_API_")
+    host: str = "127.0.0.1"
+    port: int = Field(default=18083, ge=0, le=65_535)
+    live_interval_ms: int = Field(default=250, ge=50, le=10_000)
+    live_max_lifetime_s: int = Field(default=900, ge=1, le=86_400)
+    live_heartbeat_s: int = Field(default=10, ge=1, le=300)
+    live_max_streams: int = Field(default=500, ge=1, le=100_000)
+
+
+class ConsoleSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_CONSOLE_")
+    host: str = "127.0.0.1"
+    port: int = Field(default=18084, ge=0, le=65_535)
+    api_url: str = "http://127.0.0.1:18083"
+    #: Signs every visitor in as this token's owner. For development on loopback only.
+    access_token: SecretStr = SecretStr("")
+
+
+class StackSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_")
+    data_dir: Path = Path(".runmeter")
+    log_level: str = "INFO"
+
+
+Loaded = TypeVar("Loaded", bound=_Settings)
+
+
+@cache
+def load(kind: type[Loaded]) -> Loaded:
+    """Return the settings of one concern; stop the process with the remedy when a variable is wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        lines = [
+            f"{prefix}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        ]
+        raise SystemExit("invalid settings: " + "; ".join(lines)) from None
