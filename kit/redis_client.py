@@ -1,0 +1,27 @@
+"""The one way to a Redis (Valkey) client."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from kit.settings import RedisSettings
+
+
+def connect(settings: RedisSettings) -> Redis:
+    """Return a pooled client that answers bytes. It connects on first use.
+
+    It never retries by itself: a script whose reply was lost may have run, and only its caller knows whether
+    running it again is safe.
+    """
+    timeout_s = settings.timeout_ms / 1000
+    return Redis.from_url(
+        settings.url,
+        max_connections=settings.max_connections,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+    )
