@@ -22,7 +22,10 @@ def run(partition: int, run_id: str) -> str:
 
 
 def wallet(partition: int, org_id: str) -> str:
-    """Hash: `balance`, `granted`, `charged` (micro-credits), `version`."""
+    """Hash: `balance`, `granted`, `charged`, `held` (micro-credits), `version`.
+
+    `held` is the sum of `holds`; every script that changes one changes the other.
+    """
     return f"{{p{partition}}}:wallet:{org_id}"
 
 
@@ -37,7 +40,7 @@ def holds(partition: int, org_id: str) -> str:
 
 
 def leases(partition: int) -> str:
-    """Sorted set: `RunLease` (JSON) of each run in flight → Unix ms at which its owner counts as dead."""
+    """Sorted set: id of each run in flight → Unix ms at which its owner counts as dead."""
     return f"{{p{partition}}}:leases"
 
 

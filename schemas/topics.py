@@ -24,6 +24,15 @@ class Topic:
     retention_ms: int = 14 * DAY_MS
     #: The broker's clock stamps the record, so that a producer's wrong clock can be told from the log.
     timestamp_type: str = "LogAppendTime"
+    max_message_bytes: int = 1_048_576
+
+    def config(self) -> dict[str, str]:
+        """Return the broker's settings for this topic."""
+        return {
+            "retention.ms": str(self.retention_ms),
+            "message.timestamp.type": self.timestamp_type,
+            "max.message.bytes": str(self.max_message_bytes),
+        }
 
 
 RUNS = Topic("usage.runs", RunEvent, "org_id", ("gateway", "reaper"), ("metering", "warehouse"))
@@ -31,7 +40,15 @@ TOKENS = Topic("usage.tokens", TokenEvent, "org_id", ("runner", "gateway"), ("me
 TOOL_CALLS = Topic("usage.tool_calls", ToolCallEvent, "org_id", ("runner",), ("metering", "warehouse"))
 GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane",), ("metering",))
 LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse",))
-DEAD_LETTERS = Topic("usage.dead_letters", DeadLetter, "org_id", ("metering", "warehouse"), ("replay",))
+DEAD_LETTERS = Topic(
+    "usage.dead_letters",
+    DeadLetter,
+    "org_id",
+    ("metering", "warehouse"),
+    ("replay",),
+    # The largest record of any topic, in base64, with its coordinates.
+    max_message_bytes=2_097_152,
+)
 
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
 METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, GRANTS)

@@ -1,0 +1,102 @@
+"""What the gateway asks of the runner, and what the runner streams back (newline-delimited JSON over HTTP)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from schemas.events import Channel, RunStatus, TokenEvent, ToolCallEvent
+
+EXECUTE_PATH = "/internal/v1/runs"
+
+MessageRole = Literal["system", "user", "assistant"]
+
+
+class Message(Struct, frozen=True):
+    """One message of the conversation."""
+
+    role: MessageRole
+    content: str
+
+
+class ExecuteRequest(Struct, frozen=True, kw_only=True):
+    """A run to execute. The first fields are copied into every usage event of the run."""
+
+    tenant_id: str
+    org_id: str
+    instance_id: str
+    run_id: str
+    channel: Channel
+    key_id: str
+    price_version: str
+    started_at_ms: int
+    model: str
+    messages: tuple[Message, ...]
+    #: Names of built-in tools the instance may use.
+    tools: tuple[str, ...] = ()
+    #: The most tokens one model call may produce.
+    max_output_tokens: int = 1024
+    temperature: float | None = None
+
+
+class CallStarted(Struct, frozen=True, kw_only=True, tag="call"):
+    """A model call is about to be sent. `input_tokens` is counted locally.
+
+    Sent so that the gateway can account for the call if the runner dies before it reports usage.
+    """
+
+    call_id: str
+    model: str
+    input_tokens: int
+
+
+class Delta(Struct, frozen=True, kw_only=True, tag="delta"):
+    """A piece of the answer's text."""
+
+    text: str
+
+
+class ToolCallStarted(Struct, frozen=True, kw_only=True, tag="tool_call"):
+    """The model asked for a tool. `arguments` is the JSON text the model wrote."""
+
+    tool_call_id: str
+    tool: str
+    arguments: str
+
+
+class ToolCallFinished(Struct, frozen=True, kw_only=True, tag="tool_result"):
+    """A tool call ended; the event was handed to Kafka."""
+
+    event: ToolCallEvent
+
+
+class UsageReported(Struct, frozen=True, kw_only=True, tag="usage"):
+    """Cumulative usage of a model call; the same event was handed to Kafka."""
+
+    event: TokenEvent
+
+
+class Ended(Struct, frozen=True, kw_only=True, tag="end"):
+    """The last frame: the run is over and every usage event of it is durable."""
+
+    status: RunStatus
+    error_code: str = ""
+    detail: str = ""
+
+
+Frame = CallStarted | Delta | ToolCallStarted | ToolCallFinished | UsageReported | Ended
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Frame)
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """Return a frame as one line."""
+    return _encoder.encode(frame) + b"\n"
+
+
+def decode_frame(line: bytes) -> Frame:
+    """Return the frame of one line. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(line)

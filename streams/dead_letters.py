@@ -1,0 +1,79 @@
+"""Poison goes to `usage.dead_letters` with its coordinates, the reason and its original bytes.
+
+Sent before the batch it came from is applied: a crash in between sends it twice, never loses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from kit.clock import Clock
+from schemas import topics
+from schemas.events import DeadLetter, encode
+
+log = logging.getLogger(__name__)
+
+#: The share of poison is judged over this many records.
+_WINDOW = 1_000
+
+
+class TooMuchPoison(Exception):
+    """So many records are unreadable that something is wrong upstream, not in them."""
+
+
+class DeadLetters:
+    """Collects a batch's poison and sends it; stops the worker when there is too much of it."""
+
+    def __init__(self, producer: AIOKafkaProducer, worker: str, clock: Clock, max_permille: int) -> None:
+        self._producer = producer
+        self._worker = worker
+        self._clock = clock
+        self._limit = max_permille
+        self._recent: deque[bool] = deque(maxlen=_WINDOW)
+        self.sent = 0
+
+    def letter(self, record: ConsumerRecord, reason: str, detail: str) -> DeadLetter:
+        """Return the dead letter of a record."""
+        return DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=reason,
+            detail=detail[:512],
+            worker=self._worker,
+            recorded_at_ms=self._clock(),
+            key=record.key,
+            value=record.value,
+        )
+
+    async def send(self, letters: list[DeadLetter], good: int) -> None:
+        """Send a batch's dead letters and return when Kafka has them.
+
+        Raises `TooMuchPoison` when more than the limit of the last 1,000 records was poison.
+        """
+        self._recent.extend([False] * min(good, _WINDOW))
+        for letter in letters:
+            log.warning(
+                "dead letter",
+                extra={
+                    "topic": letter.topic,
+                    "partition": letter.partition,
+                    "offset": letter.offset,
+                    "reason": letter.reason,
+                },
+            )
+            self._recent.append(True)
+        if letters:
+            await asyncio.gather(*[await self._post(letter) for letter in letters])
+            self.sent += len(letters)
+        if len(self._recent) == _WINDOW and sum(self._recent) * 1_000 > self._limit * _WINDOW:
+            raise TooMuchPoison(f"over {self._limit} of the last {_WINDOW} records were unreadable")
+
+    async def _post(self, letter: DeadLetter) -> asyncio.Future[object]:
+        return await self._producer.send(
+            topics.DEAD_LETTERS.name, encode(letter), key=letter.key, partition=letter.partition
+        )

@@ -1,0 +1,177 @@
+"""One partition's batches → one plan → one script call.
+
+Order of effects, and what a crash in each gap costs:
+  1. dead letters to Kafka        — crash after: sent again, same coordinates
+  2. the script (states, counters, wallet, outbox, fences, all or nothing)
+                                  — reply lost: the fence tells, and the batch trims to nothing
+Nothing follows the script. Kafka's committed offset plays no part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from aiokafka import ConsumerRecord
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from kit.settings import WorkerSettings
+from metering.prices import PriceBook
+from metering.runs import MeteredEvent
+from schemas import keys
+from schemas.events import GrantEvent
+from streams.batches import PartitionBatch
+from streams.dead_letters import DeadLetters
+from streams.metering.planner import Planner
+from streams.metering.reader import Poison, Read, read_all
+from streams.metering.store import FenceMissing, MeteredRun, PartitionStore, Position
+
+log = logging.getLogger(__name__)
+
+#: (topic, partition, offset) → the reader stands there and everything queued before is stale.
+Seek = Callable[[str, int, int], Awaitable[None]]
+
+_CACHED_RUNS = 5_000
+_RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+
+
+class Metering:
+    """Applies batches to Redis. Keeps, per partition, the position and recent runs it last saw there."""
+
+    def __init__(
+        self, redis: Redis, letters: DeadLetters, settings: WorkerSettings, partitions: int, seek: Seek
+    ) -> None:
+        self._redis = redis
+        self._store = PartitionStore(redis)
+        self._letters = letters
+        self._settings = settings
+        self._partitions = partitions
+        self._seek = seek
+        self._positions: dict[int, Position] = {}
+        self._cache: defaultdict[int, dict[str, MeteredRun]] = defaultdict(dict)
+        self._books: dict[str, PriceBook] = {}
+        self.applied_records = 0
+
+    def fences(self) -> Mapping[int, Mapping[str, int]]:
+        """Return the fences this worker last saw, by partition and topic."""
+        return {partition: position.fences for partition, position in self._positions.items()}
+
+    async def load(self, partition: int) -> Position:
+        """Read a partition's position anew and forget what was cached of it. Raises `FenceMissing`."""
+        self.forget(partition)
+        position = await self._store.position(partition)
+        self._positions[partition] = position
+        return position
+
+    def forget(self, partition: int) -> None:
+        """Drop everything remembered of a partition."""
+        self._positions.pop(partition, None)
+        self._cache.pop(partition, None)
+
+    async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
+        """Apply batches exactly once; return when they are applied, or were stale."""
+        attempt = 0
+        while True:
+            try:
+                if await self._attempt(partition, batches):
+                    return
+                # Somebody else moved the partition, or Redis went back in time: read and compute again.
+                await self.load(partition)
+            except RedisError as error:
+                log.warning("Redis is away", extra={"partition": partition, "error": repr(error)})
+                self.forget(partition)
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+
+    async def _attempt(self, partition: int, batches: list[PartitionBatch]) -> bool:
+        position = self._positions.get(partition) or await self.load(partition)
+        moves, records = await self._cut(position, batches)
+        if not moves:
+            return True
+        good, bad = read_all(records, self._partitions)
+        good, unpriced = await self._split_by_book(good)
+        await self._letters.send(
+            [self._letters.letter(record, poison.reason, str(poison)) for record, poison in bad + unpriced],
+            len(good),
+        )
+        planner = await self._plan(partition, position, [read for _, read in good])
+        if not await self._store.apply(partition, position.seq, planner.plan(moves)):
+            return False
+        position.seq += 1
+        position.fences.update({topic: end for topic, (_, end) in moves.items()})
+        self._remember(partition, planner.runs)
+        self.applied_records += len(records)
+        return True
+
+    async def _cut(
+        self, position: Position, batches: list[PartitionBatch]
+    ) -> tuple[dict[str, tuple[int, int]], list[ConsumerRecord]]:
+        """Return the fence moves and the records beyond the fences; go back where some are missing."""
+        moves: dict[str, tuple[int, int]] = {}
+        records: list[ConsumerRecord] = []
+        for batch in batches:
+            fence = position.fences[batch.topic]
+            reached = moves[batch.topic][1] if batch.topic in moves else fence
+            if batch.next_offset <= reached:
+                continue
+            if batch.position > reached:
+                if batch.topic not in moves:
+                    await self._seek(batch.topic, batch.partition, fence)
+                continue
+            records += [record for record in batch.records if record.offset >= reached]
+            moves[batch.topic] = (fence, batch.next_offset)
+        return moves, records
+
+    async def _split_by_book(
+        self, good: list[tuple[ConsumerRecord, Read]]
+    ) -> tuple[list[tuple[ConsumerRecord, Read]], list[tuple[ConsumerRecord, Poison]]]:
+        """Load the price books the events name; what names one that does not exist cannot be charged."""
+        named = {event.price_version for _, (event, _) in good if not isinstance(event, GrantEvent)}
+        for version in named - self._books.keys():
+            if blob := await self._redis.get(keys.price_book(version)):
+                self._books[version] = msgspec.json.decode(blob, type=PriceBook)
+        unknown = named - self._books.keys()
+        if not unknown:
+            return good, []
+        kept, refused = [], []
+        for record, (event, skewed) in good:
+            if isinstance(event, GrantEvent) or event.price_version not in unknown:
+                kept.append((record, (event, skewed)))
+            else:
+                poison = Poison("unknown_price_version", f"no price book {event.price_version!r}")
+                refused.append((record, poison))
+        return kept, refused
+
+    async def _plan(self, partition: int, position: Position, reads: list[Read]) -> Planner:
+        events: dict[str, list[tuple[MeteredEvent, bool]]] = {}
+        grants: list[GrantEvent] = []
+        for event, skewed in reads:
+            if isinstance(event, GrantEvent):
+                grants.append(event)
+            elif event.run_id in events:
+                events[event.run_id].append((event, skewed))
+            else:
+                events[event.run_id] = [(event, skewed)]
+        cache = self._cache[partition]
+        stored = {run_id: cache[run_id] for run_id in events if run_id in cache}
+        stored.update(await self._store.runs(partition, [r for r in events if r not in cache]))
+        planner = Planner(partition, position.seq, self._settings.run_state_ttl_s)
+        known = await self._store.known_grants(partition, [(g.org_id, g.grant_id) for g in grants])
+        planner.grant(grants, known)
+        planner.meter(events, stored, self._books)
+        return planner
+
+    def _remember(self, partition: int, runs: Mapping[str, MeteredRun]) -> None:
+        cache = self._cache[partition]
+        for run_id, run in runs.items():
+            cache.pop(run_id, None)
+            cache[run_id] = run
+        for run_id in list(cache)[: max(0, len(cache) - _CACHED_RUNS)]:
+            del cache[run_id]
+
+
+__all__ = ["FenceMissing", "Metering"]

@@ -1,0 +1,98 @@
+"""The metering worker: which topics, which stores, where to start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from kit import clock, redis_client
+from kit.publisher import new_producer
+from kit.settings import KafkaSettings, RedisSettings, WorkerSettings, load
+from schemas.topics import METERED, Topic
+from streams.batches import PartitionBatch
+from streams.dead_letters import DeadLetters
+from streams.metering.processor import Metering
+from streams.metering.store import FenceMissing, PartitionStore
+from streams.worker import Reader
+
+log = logging.getLogger(__name__)
+
+
+class LogMismatch(Exception):
+    """Kafka's log and Redis' fence contradict each other: a topic was recreated, or retention overtook us."""
+
+
+class MeteringRole:
+    """Counters, charges and ledger entries, by organisation."""
+
+    name = "metering"
+    topics: tuple[Topic, ...] = METERED
+
+    _redis: Redis
+    _producer: AIOKafkaProducer
+    _reader: Reader
+    _metering: Metering
+
+    async def start(self, reader: Reader) -> None:
+        """Connect to Redis and to Kafka (for dead letters)."""
+        kafka, worker = load(KafkaSettings), load(WorkerSettings)
+        self._reader = reader
+        self._redis = redis_client.connect(load(RedisSettings))
+        self._producer = new_producer(kafka, max_request_size=4 * 1024 * 1024)
+        await self._producer.start()
+        letters = DeadLetters(
+            self._producer, f"{self.name}-{worker.instance}", clock.now_ms, worker.max_poison_permille
+        )
+        self._metering = Metering(self._redis, letters, worker, kafka.partitions, reader.seek)
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._producer.stop()
+        await self._redis.aclose()
+
+    async def positions(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
+        """Return the fences. Raises `FenceMissing` or `LogMismatch`: then nothing may be charged."""
+        tps = set(assigned)
+        while True:
+            try:
+                return await self._positions(tps)
+            except RedisError as error:
+                log.warning("Redis is away; waiting for the fences", extra={"error": repr(error)})
+                await asyncio.sleep(0.5)
+
+    async def _positions(self, tps: set[TP]) -> Mapping[TP, int]:
+        bounds = await self._reader.log_bounds(tps)
+        store = PartitionStore(self._redis)
+        found: dict[TP, int] = {}
+        for partition in {tp.partition for tp in tps}:
+            # A log that never held a record has nothing to be charged twice: its fence may be created.
+            unused = [tp.topic for tp in tps if tp.partition == partition and bounds[tp][1] == 0]
+            await store.create_fences(partition, unused)
+            position = await self._metering.load(partition)
+            found.update({TP(topic, partition): fence for topic, fence in position.fences.items()})
+        for tp, fence in found.items():
+            first, end = bounds[tp]
+            if not first <= fence <= end:
+                raise LogMismatch(f"{tp.topic}/{tp.partition}: fence {fence} is outside {first}…{end}")
+        return found
+
+    async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
+        """Apply batches to Redis."""
+        await self._metering.handle(partition, batches)
+
+    def forget(self, partition: int) -> None:
+        """Drop a lost partition's cache."""
+        self._metering.forget(partition)
+
+    def fences(self) -> Mapping[int, Mapping[str, int]]:
+        """Return the fences last seen."""
+        return self._metering.fences() if hasattr(self, "_metering") else {}
+
+
+__all__ = ["FenceMissing", "LogMismatch", "MeteringRole"]

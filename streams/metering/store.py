@@ -1,0 +1,110 @@
+"""The state of one partition in Redis, and the one script that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from metering.runs import RunState
+from metering.totals import Totals
+from schemas import keys
+from schemas.topics import METERED
+
+_SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
+
+#: `[[counter name, delta], …]` flattened: what HINCRBY takes.
+Increments = list[str | int]
+
+
+class MeteredRun(Struct, array_like=True):
+    """A run as stored: its merged events, and what it already added to counters and wallet."""
+
+    state: RunState
+    totals: Totals
+
+
+class Plan(Struct):
+    """Every effect of one batch, ready for the script. Amounts are strings: Lua numbers are floats."""
+
+    fences: list[tuple[str, str, str]]
+    run_ttl: int
+    runs: list[tuple[str, bytes]]
+    counters: list[tuple[str, int, Increments]]
+    wallets: list[tuple[str, Increments]]
+    grants: list[tuple[str, str]]
+    holds: list[tuple[str, str, str]]
+    leases: list[tuple[str, str, str]]
+    outbox_key: str
+    outbox: bytes
+
+
+class Position(Struct):
+    """Where a partition stands: how often it was changed, and each topic's fence."""
+
+    seq: int
+    fences: dict[str, int]
+
+
+class FenceMissing(Exception):
+    """Redis does not know how far a topic was applied: nothing may be charged until that is settled."""
+
+
+class PartitionStore:
+    """Reads and writes the partitions' state. Raises `redis.RedisError` when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._apply = redis.register_script(_SCRIPT)
+        self._decode = msgspec.msgpack.Decoder(MeteredRun).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    async def position(self, partition: int) -> Position:
+        """Return the partition's seq and fences. Raises `FenceMissing`."""
+        names = [topic.name for topic in METERED]
+        found: list[Any] = await self._redis.mget(
+            [keys.outbox_sequence(partition), *(keys.fence(partition, name) for name in names)]
+        )
+        missing = [name for name, fence in zip(names, found[1:], strict=True) if fence is None]
+        if missing:
+            raise FenceMissing(f"partition {partition} has no fence for {', '.join(missing)}")
+        fences = {name: int(fence) for name, fence in zip(names, found[1:], strict=True)}
+        return Position(int(found[0] or 0), fences)
+
+    async def create_fences(self, partition: int, topic_names: Iterable[str]) -> None:
+        """Create fences at 0 for topics that never held a record. An existing fence is left alone."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            for name in topic_names:
+                pipe.set(keys.fence(partition, name), 0, nx=True)
+            await pipe.execute()
+
+    async def runs(self, partition: int, run_ids: list[str]) -> Mapping[str, MeteredRun]:
+        """Return the stored ones of these runs."""
+        if not run_ids:
+            return {}
+        blobs: list[Any] = await self._redis.mget([keys.run(partition, run_id) for run_id in run_ids])
+        decode = self._decode
+        return {run_id: decode(blob) for run_id, blob in zip(run_ids, blobs, strict=True) if blob}
+
+    async def known_grants(self, partition: int, grants: Iterable[tuple[str, str]]) -> set[str]:
+        """Return those of the `(org, grant id)` pairs' grant ids that their wallets already hold."""
+        wanted = list(grants)
+        if not wanted:
+            return set()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for org_id, grant_id in wanted:
+                pipe.sismember(keys.wallet_grants(partition, org_id), grant_id)
+            found = await pipe.execute()
+        return {grant_id for (_, grant_id), known in zip(wanted, found, strict=True) if known}
+
+    async def apply(self, partition: int, seq: int, plan: Plan) -> bool:
+        """Run the plan if the partition is still where the plan was computed. Return whether it was."""
+        reply = cast(
+            list[Any],
+            await self._apply(keys=[keys.outbox_sequence(partition)], args=[seq, self._encode(plan)]),
+        )
+        return bool(reply[0] == b"ok")

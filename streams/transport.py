@@ -1,0 +1,118 @@
+"""A Faust transport that hands an agent one partition batch per fetch instead of one record.
+
+Stock Faust spends its time in `Consumer._drain_messages`, which awaits twice per record; with a batch as the
+message that cost is paid once per fetch and Faust's workers, rebalancing and supervision stay as they are.
+
+Offsets belong to the sink, not to Kafka: topics are declared with `acks=False`, and `seek_to_committed` asks
+the worker where its sink stands. Faust's own acking would commit past a batch that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import aiokafka
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from streams.batches import PartitionBatch
+
+#: Given the assigned partitions, returns the offset each is to be read from.
+SeekTargets = Callable[[Iterable[TP]], Awaitable[Mapping[TP, int]]]
+
+#: aiokafka asks a broker again only when its last fetch has returned, so a partition that was just drained
+#: waits for the others' long poll: this bounds that wait.
+FETCH_MAX_WAIT_MS = 50
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches in its own thread and tracks, per partition, where each batch began.
+
+    Positions are only touched in this thread: by a seek, and right after aiokafka handed records out, which
+    it does from its current position. So a batch can never claim to follow a seek that it preceded.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positions: dict[TP, int] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        # All topics of partition p must go to one worker, which holds that partition's state.
+        consumer._partition_assignment_strategy = [RangePartitionAssignor]
+        return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[PartitionBatch]]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        batches = {}
+        for tp, records in fetched.items():
+            position = self._positions.get(tp, records[0].offset)
+            batch = PartitionBatch(tp.topic, tp.partition, position, records)
+            self._positions[tp] = batch.next_offset
+            batches[tp] = [batch]
+        return batches
+
+    async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        for tp, offset in partitions.items():
+            consumer.seek(tp, offset)
+            self._positions[tp] = offset
+            self.consumer._read_offset[tp] = offset or None
+
+    async def commit_with_metadata(self, offsets: Mapping[TP, aiokafka.structs.OffsetAndMetadata]) -> None:
+        """Commit offsets with metadata. Raises `KafkaError`, also when another member owns the partition."""
+        await self.call_thread(self._ensure_consumer().commit, dict(offsets))
+
+    async def committed_with_metadata(self, tp: TP) -> tuple[int, str] | None:
+        """Return the group's committed offset and metadata, whoever committed it."""
+        return await self.call_thread(self._committed, tp)
+
+    async def _committed(self, tp: TP) -> tuple[int, str] | None:
+        coordinator = self._ensure_consumer()._coordinator
+        found = (await coordinator.fetch_committed_offsets([tp])).get(tp)
+        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+
+
+class BatchConsumer(driver.Consumer):
+    """Delivers `PartitionBatch`es, starting where the sink stands."""
+
+    seek_targets: SeekTargets
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: PartitionBatch) -> ConsumerMessage:
+        first = record.records[0]
+        return ConsumerMessage(
+            record.topic,
+            record.partition,
+            first.offset,
+            first.timestamp / 1000,
+            first.timestamp_type,
+            (),
+            None,
+            record,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to its sink's position and return the positions."""
+        targets = await self.app.transport.seek_targets(self.assignment())
+        await self.seek_wait(targets)
+        return targets
+
+
+class BatchTransport(driver.Transport):
+    """Assign an instance to `app.transport` before the app starts."""
+
+    Consumer: ClassVar[type] = BatchConsumer
+
+    def __init__(self, *args: Any, seek_targets: SeekTargets, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seek_targets = seek_targets

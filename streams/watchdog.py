@@ -1,0 +1,131 @@
+"""Stops a worker that owns partitions with records to apply and applies none.
+
+Consumers have been seen to stop silently after a broker's outage. The watchdog asks Kafka for the ends of
+the logs through a client of its own, so that it does not believe the consumer it watches; a thread watches
+the watchdog, so that a blocked event loop is noticed too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from kit.settings import KafkaSettings, WorkerSettings
+from schemas.topics import Topic
+from streams.lanes import EXIT_UNSAFE
+
+log = logging.getLogger(__name__)
+
+Fences = Callable[[], Mapping[int, Mapping[str, int]]]
+
+_EVERY_S = 1.0
+_LAG = Gauge("runmeter_lag_records", "Records not applied yet.", ["role", "topic", "partition"])
+
+
+class Watchdog:
+    """One per worker process."""
+
+    def __init__(
+        self,
+        role: str,
+        topics: tuple[Topic, ...],
+        fences: Fences,
+        kafka: KafkaSettings,
+        worker: WorkerSettings,
+    ) -> None:
+        self._role = role
+        self._topics = topics
+        self._fences = fences
+        self._kafka = kafka
+        self._stall_s = worker.stall_timeout_ms / 1000
+        self._task: asyncio.Task[None] | None = None
+        self._beat = time.monotonic()
+        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
+        self._lag: int | None = None
+
+    async def start(self) -> None:
+        """Watch in the background until `stop`."""
+        self._task = asyncio.create_task(self._watch())
+        threading.Thread(target=self._watch_loop, name="watchdog", daemon=True).start()
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def readiness(self) -> dict[str, str]:
+        """Return what keeps the worker from being ready: no partitions yet, or no look at the logs yet."""
+        if not self._fences():
+            return {"partitions": "none assigned yet"}
+        return {} if self._lag is not None else {"lag": "not known yet"}
+
+    async def _watch(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            try:
+                await self._look()
+            except (KafkaError, TimeoutError, OSError) as error:
+                # Kafka away is no stall: nothing can be applied, and nothing is lost by waiting.
+                self._moved.clear()
+                log.info("the logs' ends are not known", extra={"error": repr(error)})
+            await asyncio.sleep(_EVERY_S)
+
+    async def _look(self) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap, group_id=None)
+        await consumer.start()
+        try:
+            while True:
+                self._judge(await self._ends(consumer))
+                self._beat = time.monotonic()
+                await asyncio.sleep(_EVERY_S)
+        finally:
+            await consumer.stop()
+
+    async def _ends(self, consumer: AIOKafkaConsumer) -> Mapping[tuple[str, int], int]:
+        wanted = [
+            TopicPartition(topic.name, partition) for partition in self._fences() for topic in self._topics
+        ]
+        if not wanted:
+            return {}
+        async with asyncio.timeout(self._stall_s / 3):
+            ends = await consumer.end_offsets(wanted)
+        return {(tp.topic, tp.partition): end for tp, end in ends.items()}
+
+    def _judge(self, ends: Mapping[tuple[str, int], int]) -> None:
+        now, lag = time.monotonic(), 0
+        for partition, fences in self._fences().items():
+            for topic, fence in fences.items():
+                behind = max(0, ends.get((topic, partition), 0) - fence)
+                _LAG.labels(self._role, topic, partition).set(behind)
+                lag += behind
+                at, since = self._moved.get((topic, partition), (-1, now))
+                if fence != at or not behind:
+                    self._moved[topic, partition] = (fence, now)
+                elif now - since > self._stall_s:
+                    log.critical(
+                        "assigned, lagging and not advancing; the worker stops",
+                        extra={"topic": topic, "partition": partition, "fence": fence, "behind": behind},
+                    )
+                    os._exit(EXIT_UNSAFE)
+        self._lag = lag
+
+    def _watch_loop(self) -> None:
+        while True:
+            time.sleep(_EVERY_S)
+            if self._task is None:
+                return
+            if time.monotonic() - self._beat > self._stall_s:
+                log.critical("the event loop has not run for %.0f s; the worker stops", self._stall_s)
+                os._exit(EXIT_UNSAFE)

@@ -1,0 +1,168 @@
+"""What the Faust workers share: the app's settings, its life cycle, what happens to assigned partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Protocol
+
+import faust
+from faust.types import TP
+
+from kit import logs, ops_server
+from kit.settings import KafkaSettings, StackSettings, WorkerSettings, load
+from schemas.topics import Topic
+from streams.batches import PartitionBatch
+from streams.lanes import EXIT_UNSAFE, Lanes
+from streams.transport import BatchConsumer, BatchTransport
+from streams.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+#: Batches that may wait between the fetcher and the lanes.
+_BUFFERED_BATCHES = 8
+
+
+class Role(Protocol):
+    """What one kind of worker does with its partitions; `run` does the rest."""
+
+    name: str
+    topics: tuple[Topic, ...]
+
+    async def start(self, reader: Reader) -> None:
+        """Connect to the stores."""
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+
+    async def positions(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
+        """Return where to read each assigned partition from. Raising stops the worker."""
+
+    async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
+        """Apply batches exactly once. Raising stops the worker."""
+
+    def forget(self, partition: int) -> None:
+        """A partition was taken away."""
+
+    def fences(self) -> Mapping[int, Mapping[str, int]]:
+        """Return how far each owned partition's topics are applied."""
+
+
+class Reader:
+    """What a role may ask of the Kafka reader."""
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+
+    @property
+    def consumer(self) -> BatchConsumer:
+        """The running consumer."""
+        return self._app.consumer
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Continue reading at `offset`."""
+        log.warning("seeking", extra={"topic": topic, "partition": partition, "offset": offset})
+        await self.consumer.seek_wait({TP(topic, partition): offset})
+
+    async def log_bounds(self, assigned: Iterable[TP]) -> Mapping[TP, tuple[int, int]]:
+        """Return each partition's first offset still kept, and the one the next record will get."""
+        tps = list(assigned)
+        first = await self.consumer.earliest_offsets(*tps)
+        end = await self.consumer.highwaters(*tps)
+        return {tp: (first[tp], end[tp]) for tp in tps}
+
+
+class WorkerApp(faust.App):
+    """A Faust app that runs one role, consumes by batch and never commits on its own."""
+
+    def __init__(self, role: Role, kafka: KafkaSettings, worker: WorkerSettings) -> None:
+        session_s = worker.session_timeout_ms / 1000
+        super().__init__(
+            f"runmeter-{role.name}",
+            broker=";".join(f"kafka://{host}" for host in kafka.bootstrap.split(",")),
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            broker_session_timeout=session_s,
+            broker_heartbeat_interval=session_s / 6,
+            broker_rebalance_timeout=max(15.0, session_s * 2),
+            broker_request_timeout=max(30.0, session_s * 2),
+            broker_max_poll_records=worker.max_batch_records,
+            consumer_max_fetch_size=4 * 1024 * 1024,
+            # A restarted worker is the same member: it gets its partitions back without a rebalance.
+            consumer_group_instance_id=f"{role.name}-{worker.instance}",
+            stream_buffer_maxsize=_BUFFERED_BATCHES,
+            # What is in a lane is fenced by its sink, so nothing need be waited for.
+            stream_wait_empty=False,
+            worker_redirect_stdouts=False,
+        )
+        self._role = role
+        self._reader = Reader(self)
+        self._settings = worker
+        self._lanes = Lanes(role.handle)
+        self._watchdog = Watchdog(role.name, role.topics, role.fences, kafka, worker)
+        self._ops: Any = None
+        self.transport = BatchTransport(self.conf.broker, self, loop=None, seek_targets=self._positions)
+        self.on_partitions_revoked.connect(self._forget)
+        source = self.topic(
+            *[topic.name for topic in role.topics],
+            key_type=bytes,
+            value_type=bytes,
+            value_serializer="raw",
+            acks=False,
+        )
+        self.agent(source, name=role.name)(self._deliver)
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        async with _unsafe_on_error("the worker could not start"):
+            await self._role.start(self._reader)
+            if self._settings.metrics_port:
+                self._ops = await ops_server.serve(self._settings.metrics_port, self._watchdog.readiness)
+            await self._watchdog.start()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await self._watchdog.stop()
+        await self._lanes.close()
+        await self._role.stop()
+        if self._ops is not None:
+            await self._ops.cleanup()
+
+    async def _deliver(self, stream: Any) -> None:
+        async for batch in stream:
+            await self._lanes.submit(batch)
+
+    async def _positions(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
+        async with _unsafe_on_error("where to read from is not known"):
+            return await self._role.positions(assigned)
+
+    async def _forget(self, _app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
+        partitions = {tp.partition for tp in revoked}
+        await self._lanes.drop(partitions)
+        for partition in partitions:
+            self._role.forget(partition)
+
+
+def run(role: Role) -> None:
+    """Run one worker until it is told to stop. The process exits non-zero when it stopped itself."""
+    stack, kafka, settings = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
+    logs.configure(role.name, stack.log_level)
+    app = WorkerApp(role, kafka, settings)
+    faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
+
+
+@contextlib.asynccontextmanager
+async def _unsafe_on_error(what: str) -> AsyncIterator[None]:
+    """Turn a failure into the end of the process: Faust would log it and carry on without an answer."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        log.critical("%s; the worker stops", what, exc_info=True)
+        os._exit(EXIT_UNSAFE)
