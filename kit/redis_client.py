@@ -25,3 +25,9 @@ def connect(settings: RedisSettings) -> Redis:
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
+
+
+async def get_bytes(redis: Redis, key: str) -> bytes | None:
+    """Return a string key's bytes, or `None`."""
+    value = await redis.get(key)
+    return value.encode() if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What the gateway asks of the runner, and what the runner streams back (newline-delimited JSON over HTTP)."""
+"""What the gateway asks of the runner and what the runner streams back: newline-delimited JSON over HTTP."""
 
 from __future__ import annotations
 
@@ -99,4 +99,5 @@ def encode_frame(frame: Frame) -> bytes:
 
 def decode_frame(line: bytes) -> Frame:
     """Return the frame of one line. Raises `msgspec.DecodeError`."""
-    return _decoder.decode(line)
+    frame: Frame = _decoder.decode(line)
+    return frame

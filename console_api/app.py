@@ -1,0 +1,95 @@
+"""Make the app: clients once, features mounted, errors and edge installed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from console_api import errors
+from console_api.auth.endpoints import router as auth
+from console_api.edge import Edge
+from console_api.health.endpoints import router as health
+from console_api.instances.endpoints import router as instances
+from console_api.live.endpoints import router as live
+from console_api.live.service import LiveService
+from console_api.metrics import Metrics
+from console_api.runs.endpoints import router as runs
+from console_api.stores import Stores
+from console_api.usage.endpoints import router as usage
+from console_api.wallet.endpoints import router as wallet
+from console_api.warehouse import Warehouse
+from kit import redis_client
+from kit.clock import Clock, now_ms
+from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings, RedisSettings, load
+
+DESCRIPTION = """\
+Usage, runs, credits and live figures of purchased agents.
+
+Every answer is scoped to the org of the access token (`Authorization: Bearer …`). Amounts of credits come
+twice: as a decimal string and as integer micro-credits. Errors are RFC 9457 problems with a stable `code`.
+"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings this service reads."""
+
+    api: ConsoleApiSettings
+    redis: RedisSettings
+    clickhouse: ClickHouseSettings
+    kafka: KafkaSettings
+    #: Browser origins that may read answers, e.g. `https://console.example.com`; none by default.
+    allowed_origins: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls) -> Config:
+        """Read the environment. Raises `SystemExit` with the variable to correct."""
+        return cls(load(ConsoleApiSettings), load(RedisSettings), load(ClickHouseSettings), load(KafkaSettings))
+
+
+def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
+    """Return the app. Its stores connect on first use, so it starts while they are away."""
+    metrics = Metrics()
+    app = FastAPI(
+        title="Runmeter console API",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(config, clock, metrics),
+    )
+    for router in (auth, instances, usage, runs, wallet, live, health):
+        app.include_router(router)
+    errors.install(app)
+    if config.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(config.allowed_origins),
+            allow_methods=["GET"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+            max_age=600,
+        )
+    app.add_middleware(Edge, metrics=metrics)
+    return app
+
+
+def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[no-untyped-def]
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        redis = redis_client.connect(config.redis)
+        warehouse = Warehouse(config.clickhouse)
+        stores = Stores(redis, warehouse, config.kafka.partitions, clock, metrics)
+        app.state.stores = stores
+        app.state.live = LiveService(stores, config.api)
+        try:
+            yield
+        finally:
+            await app.state.live.close()
+            await redis.aclose()
+            await warehouse.close()
+
+    return lifespan

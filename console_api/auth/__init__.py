@@ -1,0 +1,1 @@
+"""Who is calling: access tokens and the principal every other feature depends on."""

@@ -1,0 +1,92 @@
+"""What every request passes: security headers, a body limit, metrics. Plain ASGI, so streams flow through."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from console_api.errors import send_problem
+from console_api.metrics import Metrics
+from kit.problems import BodyTooLarge
+
+#: Nothing here takes a large body yet.
+MAX_BODY_BYTES = 65_536
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-site",
+    "Cache-Control": "no-store",
+}
+
+
+class Edge:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def secured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await _with_body_limit(self._app, scope, receive, secured)
+        finally:
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+        if not route.endswith("/live"):
+            self._metrics.latency.labels(route).observe(seconds)
+
+
+class _TooLarge(Exception):
+    """More body arrived than allowed."""
+
+
+async def _with_body_limit(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    problem = BodyTooLarge(f"Send at most {MAX_BODY_BYTES} bytes.", limit_bytes=MAX_BODY_BYTES)
+    if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
+        await send_problem(send, problem)
+        return
+    received = 0
+    answering = False
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise _TooLarge
+        return message
+
+    async def noting(message: Message) -> None:
+        nonlocal answering
+        answering = True
+        await send(message)
+
+    try:
+        await app(scope, limited, noting)
+    except _TooLarge:
+        if not answering:
+            await send_problem(send, problem)

@@ -1,0 +1,1 @@
+"""Whether this process and its stores are up, and its metrics."""

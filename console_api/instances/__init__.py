@@ -1,0 +1,1 @@
+"""The instances an org purchased."""

@@ -1,0 +1,1 @@
+"""Live usage of one instance as server-sent events."""

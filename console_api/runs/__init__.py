@@ -1,0 +1,1 @@
+"""The runs of one instance, one by one, from the warehouse."""

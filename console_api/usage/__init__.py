@@ -1,0 +1,1 @@
+"""Usage of one instance over time, from the warehouse."""

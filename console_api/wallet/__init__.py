@@ -1,0 +1,1 @@
+"""An org's credits: settled, held, granted, charged."""

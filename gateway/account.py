@@ -1,0 +1,127 @@
+"""What the gateway knows of a run's usage: folded from the runner's frames with the same algebra that charges.
+
+The metering worker's fold of the same events is what is charged; this one answers the client.
+"""
+
+from __future__ import annotations
+
+from gateway.admission import as_credits
+from gateway.answers import Answer, Failure, Usage
+from kit import tokens
+from metering.prices import PriceBook, cost
+from metering.runs import RunState, fold
+from metering.totals import COUNTERS, totals_of
+from schemas.directory import RunLease
+from schemas.events import RunEvent, RunStatus, TokenEvent, ToolCallEvent
+from schemas.runner import CallStarted, Delta, Ended, Frame, ToolCallFinished, UsageReported
+
+#: A `seq` no runner reaches: what the gateway says of a call whose runner died stands above the runner's
+#: interim counts and below a final one.
+_TAKEOVER_SEQ = 1_000_000_000
+
+
+class RunAccount:
+    """Usage and text of one run in flight."""
+
+    def __init__(self, lease: RunLease, book: PriceBook, end_user: str) -> None:
+        self._lease = lease
+        self._book = book
+        self._end_user = end_user
+        self._state: RunState | None = None
+        self._text: list[str] = []
+        self._open_call: CallStarted | None = None
+        self._open_text: list[str] = []
+
+    def take(self, frame: Frame) -> None:
+        """Account for one frame."""
+        match frame:
+            case Delta():
+                self._text.append(frame.text)
+                self._open_text.append(frame.text)
+            case CallStarted():
+                self._open_call, self._open_text = frame, []
+            case UsageReported() | ToolCallFinished():
+                self._fold(frame.event)
+                if isinstance(frame.event, TokenEvent) and frame.event.final:
+                    self._open_call = None
+            case _:
+                pass
+
+    def _fold(self, event: TokenEvent | ToolCallEvent) -> None:
+        self._state = fold(self._state, ((event, False),))
+
+    def take_over(self, now_ms: int) -> TokenEvent | None:
+        """Return the usage event of the call that was open when the runner died, from what it sent."""
+        call = self._open_call
+        if call is None:
+            return None
+        lease = self._lease
+        event = TokenEvent(
+            tenant_id=lease.tenant_id,
+            org_id=lease.org_id,
+            instance_id=lease.instance_id,
+            run_id=lease.run_id,
+            channel=lease.channel,
+            key_id=lease.key_id,
+            price_version=lease.price_version,
+            started_at_ms=lease.started_at_ms,
+            occurred_at_ms=now_ms,
+            call_id=call.call_id,
+            seq=_TAKEOVER_SEQ,
+            model=call.model,
+            input_uncached=call.input_tokens,
+            output=tokens.count("".join(self._open_text), call.model),
+            source="partial",
+        )
+        self._fold(event)
+        return event
+
+    def event(self, status: RunStatus, now_ms: int, error_code: str = "") -> RunEvent:
+        """Return the run's opening or closing event, with the totals so far."""
+        lease, totals = self._lease, self._totals()
+        return RunEvent(
+            tenant_id=lease.tenant_id,
+            org_id=lease.org_id,
+            instance_id=lease.instance_id,
+            run_id=lease.run_id,
+            channel=lease.channel,
+            key_id=lease.key_id,
+            price_version=lease.price_version,
+            started_at_ms=lease.started_at_ms,
+            occurred_at_ms=now_ms,
+            status=status,
+            model=lease.model,
+            tokens_in=totals["tokens_in"],
+            tokens_out=totals["tokens_out"],
+            tool_calls=totals["tool_calls"],
+            duration_ms=max(0, now_ms - lease.started_at_ms),
+            credits_micro=totals["charged"],
+            streamed=lease.streamed,
+            end_user=self._end_user,
+            error_code=error_code,
+        )
+
+    def answer(self, ended: Ended, closing: RunEvent, metadata: dict[str, str]) -> Answer:
+        """Return what the client is told."""
+        failed = ended.status != "completed"
+        return Answer(
+            run_id=closing.run_id,
+            status=closing.status,
+            model=closing.model,
+            output="".join(self._text),
+            usage=Usage(
+                tokens_in=closing.tokens_in,
+                tokens_out=closing.tokens_out,
+                tool_calls=closing.tool_calls,
+                duration_ms=closing.duration_ms,
+                credits=as_credits(closing.credits_micro),
+            ),
+            error=Failure(code=ended.error_code, detail=ended.detail) if failed else None,
+            metadata=metadata,
+        )
+
+    def _totals(self) -> dict[str, int]:
+        if self._state is None:
+            return dict.fromkeys(COUNTERS, 0)
+        charge = cost(self._state, self._book)
+        return dict(zip(COUNTERS, totals_of(self._state, charge.micro), strict=True))

@@ -1,0 +1,74 @@
+"""What a run answered, kept for `GET /v1/runs/{id}` and for repeated requests."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from kit.redis_client import get_bytes
+from schemas import keys
+from schemas.events import RunEvent, RunStatus
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a run used. `credits` is a decimal string; `duration_ms` counts from admission."""
+
+    tokens_in: int
+    tokens_out: int
+    tool_calls: int
+    duration_ms: int
+    credits: str
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a run did not complete."""
+
+    code: str
+    detail: str
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A finished run, as the client sees it."""
+
+    run_id: str
+    status: RunStatus
+    model: str
+    output: str
+    usage: Usage
+    error: Failure | None = None
+    metadata: dict[str, str] = {}
+
+
+class KeptAnswer(Struct, frozen=True, kw_only=True):
+    """An answer with its closing event, so that whoever repeats the answer can also repeat the event."""
+
+    instance_id: str
+    answer: Answer
+    closing: RunEvent
+
+
+class AnswerStore:
+    """Answers in Redis, for a day by default."""
+
+    def __init__(self, redis: Redis, ttl_s: int) -> None:
+        self._redis = redis
+        self._ttl_s = ttl_s
+
+    async def keep(self, partition: int, kept: KeptAnswer) -> None:
+        """Store an answer. Raises `RedisError`."""
+        key = keys.answer(partition, kept.answer.run_id)
+        await self._redis.set(key, msgspec.json.encode(kept), ex=self._ttl_s)
+
+    async def find(self, partition: int, run_id: str, instance_id: str) -> KeptAnswer | None:
+        """Return the instance's answer of that run, if it finished. Raises `RedisError`."""
+        blob = await get_bytes(self._redis, keys.answer(partition, run_id))
+        if blob is None:
+            return None
+        kept = msgspec.json.decode(blob, type=KeptAnswer)
+        return kept if kept.instance_id == instance_id else None
+
+    async def is_running(self, partition: int, run_id: str, instance_id: str) -> bool:
+        """Return whether the instance has that run in flight. Raises `RedisError`."""
+        blob = await get_bytes(self._redis, keys.lease(partition, run_id))
+        return blob is not None and msgspec.json.decode(blob)["instance_id"] == instance_id

@@ -1,0 +1,57 @@
+"""What the gateway answers when it will not, or could not, run."""
+
+from __future__ import annotations
+
+from kit.problems import InvalidRequest, Problem, TooManyRequests, Unauthorized, Unavailable
+
+
+class InvalidApiKey(Unauthorized):
+    code, title = "invalid_api_key", "The API key is missing, unknown, expired or revoked"
+
+
+class KeyKindNotAllowed(Problem):
+    status, code, title = 403, "key_kind_not_allowed", "This kind of key cannot be used here"
+
+
+class InstanceInactive(Problem):
+    status, code, title = 403, "instance_inactive", "The instance is not active"
+
+
+class UnknownModel(InvalidRequest):
+    code, title = "unknown_model", "The instance may not use that model"
+
+
+class RequestTooLarge(Problem):
+    status, code, title = 402, "request_too_large", "The request costs more than a run may"
+
+
+class InsufficientCredits(Problem):
+    status, code, title = 402, "insufficient_credits", "The wallet cannot pay for this run"
+
+
+class IdempotencyConflict(Problem):
+    status, code, title = 409, "idempotency_conflict", "That Idempotency-Key was used for another request"
+
+
+class RunInProgress(Problem):
+    status, code, title = 409, "run_in_progress", "The first request with that Idempotency-Key still runs"
+
+
+class UnknownRun(Problem):
+    status, code, title = 404, "unknown_run", "The instance has no such run"
+
+
+class UpstreamFailed(Problem):
+    status, code, title = 502, "upstream_failed", "The model could not answer"
+
+
+class LimitsUnavailable(Unavailable):
+    code, title = "limits_unavailable", "Credits cannot be checked right now, so nothing may run"
+
+
+class MeteringUnavailable(Unavailable):
+    code, title = "metering_unavailable", "Usage cannot be recorded right now, so nothing may run"
+
+
+class Busy(TooManyRequests):
+    code, title = "gateway_busy", "This gateway is running as much as it can"

@@ -1,0 +1,157 @@
+"""One run, from admission to its closing event.
+
+A run is driven by a task of its own, not by the request: a client that goes away cancels the run, but cannot
+keep it from being closed and metered. Order of effects at the end, and what a crash in each gap costs:
+  1. the runner's usage events are durable (it says so with its last frame)
+  2. the answer is kept         — crash after: the reaper closes the run as `lost`; a repeated request finds
+                                  the answer and publishes its closing event, which outranks `lost`
+  3. the closing event is durable
+  4. the client gets the answer — crash before: the client repeats the request and gets the same answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from gateway.account import RunAccount
+from gateway.answers import Answer, AnswerStore, KeptAnswer
+from gateway.keys import Caller
+from gateway.runner_client import RunnerClient, RunnerLost
+from kit.clock import Clock
+from kit.publisher import Publisher
+from schemas import topics
+from schemas.directory import RunLease
+from schemas.events import RunEvent
+from schemas.runner import Ended, ExecuteRequest, Frame
+
+log = logging.getLogger(__name__)
+
+#: Frames a slow client may lag behind before the run waits for it, and how long it is waited for.
+_CLIENT_FRAMES = 512
+_CLIENT_PATIENCE_S = 30.0
+#: How long a cancelled run may take to report what it used.
+_CANCEL_GRACE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunServices:
+    """What every run needs."""
+
+    runner: RunnerClient
+    publisher: Publisher
+    answers: AnswerStore
+    clock: Clock
+    timeout_s: float
+
+
+class Run:
+    """A run in flight."""
+
+    def __init__(
+        self,
+        services: RunServices,
+        caller: Caller,
+        lease: RunLease,
+        request: ExecuteRequest,
+        *,
+        end_user: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        self.lease = lease
+        self.partition = caller.partition
+        self._services = services
+        self._request = request
+        self._metadata = metadata or {}
+        self._account = RunAccount(lease, caller.book, end_user)
+        self._cancel_reason = ""
+        self._deadline: asyncio.Timeout | None = None
+        self._frames: asyncio.Queue[Frame | None] | None = None
+        self._task: asyncio.Task[Answer] | None = None
+
+    def start(self, *, stream: bool) -> asyncio.Task[Answer]:
+        """Begin to run; the task ends when the run is closed and metered. With `stream`, read `frames`."""
+        if stream:
+            self._frames = asyncio.Queue(_CLIENT_FRAMES)
+        self._task = asyncio.create_task(self._drive())
+        return self._task
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield the runner's frames as they come, until the run is closed."""
+        while self._frames is not None and (frame := await self._frames.get()) is not None:
+            yield frame
+
+    def cancel(self, reason: str) -> None:
+        """End the run early; it is closed as `cancelled` with what it used."""
+        if self._cancel_reason or self._deadline is None:
+            return
+        self._cancel_reason = reason
+        loop = asyncio.get_running_loop()
+        self._deadline.reschedule(loop.time() + _CANCEL_GRACE_S)
+        self._asking = loop.create_task(self._services.runner.cancel(self.lease.run_id))
+
+    async def _drive(self) -> Answer:
+        opening = asyncio.create_task(
+            self._publish(self._account.event("started", self.lease.started_at_ms))
+        )
+        try:
+            ended = await self._execute()
+            closing = self._account.event(ended.status, self._services.clock(), ended.error_code)
+            answer = self._account.answer(ended, closing, self._metadata)
+            await self._keep(answer, closing)
+            await asyncio.gather(opening, self._publish(closing))
+            return answer
+        finally:
+            opening.cancel()
+            await self._offer(None)
+
+    async def _execute(self) -> Ended:
+        try:
+            async with asyncio.timeout(self._services.timeout_s) as self._deadline:
+                async for frame in self._services.runner.execute(self._request):
+                    self._account.take(frame)
+                    if isinstance(frame, Ended):
+                        return self._as_cancelled(frame)
+                    await self._offer(frame)
+            error: Exception = RunnerLost("the stream broke off")
+        except (RunnerLost, TimeoutError) as caught:
+            error = caught
+        log.warning("runner lost", extra={"run_id": self.lease.run_id, "error": repr(error)})
+        if (usage := self._account.take_over(self._services.clock())) is not None:
+            await self._services.publisher.publish(topics.TOKENS, self.lease.org_id, usage)
+        code = "run_timeout" if isinstance(error, TimeoutError) else "runner_lost"
+        return self._as_cancelled(
+            Ended(status="failed", error_code=code, detail="the run broke off; try again")
+        )
+
+    def _as_cancelled(self, ended: Ended) -> Ended:
+        if not self._cancel_reason or ended.status == "completed":
+            return ended
+        return Ended(status="cancelled", error_code=self._cancel_reason, detail="the run was cancelled")
+
+    async def _offer(self, frame: Frame | None) -> None:
+        """Hand a frame to the client's stream; a client that does not read cancels its run."""
+        if self._frames is None or self._cancel_reason:
+            return
+        if not self._frames.full():
+            self._frames.put_nowait(frame)
+            return
+        try:
+            async with asyncio.timeout(_CLIENT_PATIENCE_S):
+                await self._frames.put(frame)
+        except TimeoutError:
+            self.cancel("client_too_slow")
+
+    async def _keep(self, answer: Answer, closing: RunEvent) -> None:
+        kept = KeptAnswer(instance_id=self.lease.instance_id, answer=answer, closing=closing)
+        # Only repeating the request needs it: without Redis the run is still metered and answered.
+        with contextlib.suppress(RedisError):
+            await self._services.answers.keep(self.partition, kept)
+
+    async def _publish(self, event: RunEvent) -> None:
+        await self._services.publisher.publish(topics.RUNS, self.lease.org_id, event)

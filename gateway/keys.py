@@ -1,0 +1,128 @@
+"""API keys and instances, from the control plane's projections in Redis.
+
+Cached in process. A change is pushed on `KEY_CHANGED_CHANNEL` and forgets the key at once; the TTL is the
+backstop for a push that was lost. Unknown keys are remembered too, so that a flood of them stays cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.errors import InstanceInactive, InvalidApiKey, LimitsUnavailable
+from kit.clock import Clock
+from kit.redis_client import get_bytes
+from metering.prices import PriceBook
+from schemas import keys
+from schemas.directory import ApiKeyRecord, InstanceRecord
+from schemas.partitioning import partition_of
+
+log = logging.getLogger(__name__)
+
+_MAX_CACHED = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is: a valid key, its active instance, and how its runs are priced."""
+
+    key: ApiKeyRecord
+    instance: InstanceRecord
+    book: PriceBook
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    caller: Caller | None
+    until_ms: int
+
+
+def digest_of(key: str) -> str:
+    """Return what a key is stored and looked up by. Keys carry 128 random bits, so a plain hash will do."""
+    return sha256(key.encode()).hexdigest()
+
+
+class KeyDirectory:
+    """Resolves API keys. Raises the gateway's errors."""
+
+    def __init__(self, redis: Redis, partitions: int, ttl_ms: int, clock: Clock) -> None:
+        self._redis = redis
+        self._partitions = partitions
+        self._ttl_ms = ttl_ms
+        self._clock = clock
+        self._cache: dict[str, _Cached] = {}
+        self._books: dict[str, PriceBook] = {}
+
+    async def resolve(self, key: str) -> Caller:
+        """Return who calls with `key`. Raises `InvalidApiKey`, `InstanceInactive`, `LimitsUnavailable`."""
+        if not key or len(key) > 256:
+            raise InvalidApiKey("send the instance's key in the X-API-Key header")
+        digest = digest_of(key)
+        cached = self._cache.get(digest)
+        if cached is None or cached.until_ms <= self._clock():
+            cached = _Cached(await self._load(digest), self._clock() + self._ttl_ms)
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
+            self._cache[digest] = cached
+        return self._checked(cached.caller)
+
+    def _checked(self, caller: Caller | None) -> Caller:
+        if caller is None or caller.key.revoked:
+            raise InvalidApiKey("use a key that the console lists as active")
+        if caller.key.expires_at_ms and caller.key.expires_at_ms <= self._clock():
+            raise InvalidApiKey("the key has expired; create a new one in the console")
+        if caller.instance.status != "active":
+            raise InstanceInactive(f"the instance is {caller.instance.status}")
+        return caller
+
+    async def _load(self, digest: str) -> Caller | None:
+        try:
+            blob = await get_bytes(self._redis, keys.api_key(digest))
+            if blob is None:
+                return None
+            key = msgspec.json.decode(blob, type=ApiKeyRecord)
+            blob = await get_bytes(self._redis, keys.instance(key.instance_id))
+            if blob is None:
+                return None
+            instance = msgspec.json.decode(blob, type=InstanceRecord)
+            book = await self._book(key.tenant_id)
+        except RedisError as error:
+            log.warning("Redis is away", extra={"error": repr(error)})
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from None
+        return Caller(key, instance, book, partition_of(key.org_id, self._partitions))
+
+    async def _book(self, tenant_id: str) -> PriceBook:
+        version = await get_bytes(self._redis, keys.current_price_version(tenant_id))
+        if version is None:
+            raise LimitsUnavailable("the tenant has no price book yet")
+        known = self._books.get(version.decode())
+        if known is None:
+            blob = await get_bytes(self._redis, keys.price_book(version.decode()))
+            if blob is None:
+                raise LimitsUnavailable("the tenant's price book is missing")
+            known = self._books[version.decode()] = msgspec.json.decode(blob, type=PriceBook)
+        return known
+
+    async def listen(self) -> None:
+        """Forget keys as they change, for ever."""
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(keys.KEY_CHANGED_CHANNEL)
+                    # What changed before the subscription was missed.
+                    self._cache.clear()
+                    while True:
+                        message = await pubsub.get_message(timeout=1.0)
+                        if message is not None:
+                            self._cache.pop(message["data"].decode(), None)
+            except RedisError as error:
+                self._cache.clear()
+                log.warning("key changes are not heard", extra={"error": repr(error)})
+                await asyncio.sleep(0.5)

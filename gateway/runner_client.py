@@ -1,0 +1,53 @@
+"""The gateway's side of the runner's stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import msgspec
+
+from schemas.runner import EXECUTE_PATH, ExecuteRequest, Frame, decode_frame
+
+_MAX_LINE = 4 * 1024 * 1024
+
+
+class RunnerLost(Exception):
+    """The runner could not be reached, refused, or broke off before it said how the run ended."""
+
+
+class RunnerClient:
+    """Executes runs on the runner."""
+
+    def __init__(self, base_url: str, timeout_ms: int, max_connections: int) -> None:
+        self._url = base_url.rstrip("/") + EXECUTE_PATH
+        self._cancel_url = self._url + "/{}/cancel"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=2),
+            read_bufsize=_MAX_LINE,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def execute(self, request: ExecuteRequest) -> AsyncIterator[Frame]:
+        """Yield the run's frames. Raises `RunnerLost`; closing the iterator early cancels the run there."""
+        body = msgspec.json.encode(request)
+        try:
+            async with self._session.post(self._url, data=body) as response:
+                if response.status != 200:
+                    raise RunnerLost(f"the runner answered {response.status}")
+                async for line in response.content:
+                    yield decode_frame(line)
+        except (aiohttp.ClientError, TimeoutError, ValueError, msgspec.DecodeError) as error:
+            raise RunnerLost(repr(error)) from error
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask the runner to end a run; its stream then ends with a `cancelled` frame. Best effort."""
+        try:
+            async with self._session.post(self._cancel_url.format(run_id)) as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError):
+            return

@@ -1,0 +1,212 @@
+"""What the gateway decides: who may run what, and where an answer comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.admission import AdmissionControl
+from gateway.answers import Answer, AnswerStore, KeptAnswer
+from gateway.errors import (
+    Busy,
+    LimitsUnavailable,
+    MeteringUnavailable,
+    RunInProgress,
+    UnknownModel,
+    UnknownRun,
+)
+from gateway.execution import Run, RunServices
+from gateway.keys import Caller
+from gateway.requests import RunRequest
+from kit import tokens
+from kit.clock import new_id
+from kit.settings import GatewaySettings
+from kit.spool import SpoolFull
+from metering.prices import worst_case
+from schemas import keys, topics
+from schemas.directory import RunLease
+from schemas.events import Channel
+from schemas.runner import ExecuteRequest, Message
+
+log = logging.getLogger(__name__)
+
+#: How long a repeated request waits for the first one's answer.
+_REPEAT_WAIT_S = 30.0
+_REPEAT_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A validated request of a known caller."""
+
+    caller: Caller
+    request: RunRequest
+    channel: Channel
+    idempotency_key: str
+    body: bytes
+
+
+class RunService:
+    """Starts, finds and cancels runs. Raises the gateway's errors."""
+
+    def __init__(
+        self, redis: Redis, services: RunServices, admission: AdmissionControl, settings: GatewaySettings
+    ) -> None:
+        self._redis = redis
+        self._services = services
+        self._admission = admission
+        self._settings = settings
+        self._runs: dict[str, Run] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Runs this gateway is working on."""
+        return len(self._runs)
+
+    async def begin(self, order: Order) -> Run | Answer:
+        """Admit and start a run, or return the answer an earlier request with the same key got."""
+        if len(self._runs) >= self._settings.max_concurrent_runs:
+            raise Busy("try again shortly", headers={"Retry-After": "1"})
+        lease, request = self._prepare(order)
+        hold = worst_case(
+            order.caller.book,
+            lease.model,
+            tokens.count_messages([(m.role, m.content) for m in request.messages], lease.model),
+            request.max_output_tokens,
+        )
+        admission = await self._admission.admit(
+            order.caller, lease, hold, order.idempotency_key, order.body
+        )
+        if admission.outcome == "repeat":
+            return await self._repeat(order.caller, admission.run_id)
+        run = Run(
+            self._services,
+            order.caller,
+            lease,
+            request,
+            end_user=order.request.end_user,
+            metadata=order.request.metadata,
+        )
+        self._runs[lease.run_id] = run
+        task = run.start(stream=order.request.stream)
+        task.add_done_callback(lambda _: self._runs.pop(lease.run_id, None))
+        return run
+
+    def _prepare(self, order: Order) -> tuple[RunLease, ExecuteRequest]:
+        instance, key = order.caller.instance, order.caller.key
+        model = order.request.model or instance.default_model
+        if model not in instance.models:
+            raise UnknownModel(f"{model!r} is not among the instance's models", allowed=instance.models)
+        lease = RunLease(
+            tenant_id=key.tenant_id,
+            org_id=key.org_id,
+            instance_id=key.instance_id,
+            run_id=new_id("run"),
+            channel=order.channel,
+            key_id=key.key_id,
+            price_version=order.caller.book.version,
+            started_at_ms=self._services.clock(),
+            model=model,
+            streamed=order.request.stream,
+        )
+        system = (Message("system", instance.system_prompt),) if instance.system_prompt else ()
+        wanted = order.request.max_tokens or instance.max_output_tokens
+        return lease, ExecuteRequest(
+            tenant_id=lease.tenant_id,
+            org_id=lease.org_id,
+            instance_id=lease.instance_id,
+            run_id=lease.run_id,
+            channel=lease.channel,
+            key_id=lease.key_id,
+            price_version=lease.price_version,
+            started_at_ms=lease.started_at_ms,
+            model=model,
+            messages=system + order.request.conversation(),
+            tools=instance.tools,
+            max_output_tokens=min(wanted, instance.max_output_tokens),
+            temperature=order.request.temperature,
+        )
+
+    async def _repeat(self, caller: Caller, run_id: str) -> Answer:
+        """Return the first request's answer once there is one, with its closing event durable."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REPEAT_WAIT_S):
+                while (kept := await self._kept(caller, run_id)) is None:
+                    await asyncio.sleep(_REPEAT_POLL_S)
+                # Its gateway may have died between keeping the answer and closing the run.
+                await self.publish_closing(kept)
+                return kept.answer
+        raise RunInProgress("repeat the request a little later", run_id=run_id, headers={"Retry-After": "5"})
+
+    async def publish_closing(self, kept: KeptAnswer) -> None:
+        """Make a kept answer's closing event durable (again). Raises `MeteringUnavailable`."""
+        try:
+            await self._services.publisher.publish(topics.RUNS, kept.closing.org_id, kept.closing)
+        except SpoolFull as error:
+            raise MeteringUnavailable(headers={"Retry-After": "5"}) from error
+
+    async def _kept(self, caller: Caller, run_id: str) -> KeptAnswer | None:
+        try:
+            return await self._services.answers.find(
+                caller.partition, run_id, caller.instance.instance_id
+            )
+        except RedisError as error:
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+
+    async def find(self, caller: Caller, run_id: str) -> Answer | None:
+        """Return a finished run's answer, `None` while it runs. Raises `UnknownRun`."""
+        kept = await self._kept(caller, run_id)
+        if kept is not None:
+            return kept.answer
+        try:
+            running = await self._services.answers.is_running(
+                caller.partition, run_id, caller.instance.instance_id
+            )
+        except RedisError as error:
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+        if not running:
+            raise UnknownRun("check the run id; finished runs are kept for a day")
+        return None
+
+    async def cancel(self, caller: Caller, run_id: str) -> Answer | None:
+        """Cancel a run wherever it executes; return its answer when it was over already."""
+        answer = await self.find(caller, run_id)
+        if answer is None:
+            await self._redis.publish(keys.CANCEL_CHANNEL, run_id)
+        return answer
+
+    async def listen_for_cancels(self) -> None:
+        """Cancel this gateway's runs as they are named on the channel, for ever."""
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(keys.CANCEL_CHANNEL)
+                    while True:
+                        message = await pubsub.get_message(timeout=1.0)
+                        run = self._runs.get(message["data"].decode()) if message else None
+                        if run is not None:
+                            run.cancel("cancelled_by_request")
+            except RedisError as error:
+                log.warning("cancellations are not heard", extra={"error": repr(error)})
+                await asyncio.sleep(0.5)
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of the runs in flight, for ever."""
+        while True:
+            await asyncio.sleep(self._settings.lease_ms / 3_000)
+            if self._runs:
+                with contextlib.suppress(RedisError):
+                    await self._admission.renew([(r.partition, r.lease.run_id) for r in self._runs.values()])
+
+    async def drain(self, timeout_s: float) -> None:
+        """Cancel what still runs and wait, bounded, until it is closed."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._runs and asyncio.get_running_loop().time() < deadline:
+            for run in list(self._runs.values()):
+                run.cancel("gateway_shutdown")
+            await asyncio.sleep(0.05)
