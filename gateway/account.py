@@ -1,4 +1,4 @@
-"""What the gateway knows of a run's usage: folded from the runner's frames with the same algebra that charges.
+"""What the gateway knows of a run's usage, folded from the runner's frames by the algebra that charges.
 
 The metering worker's fold of the same events is what is charged; this one answers the client.
 """

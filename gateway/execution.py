@@ -79,7 +79,14 @@ class Run:
         if stream:
             self._frames = asyncio.Queue(_CLIENT_FRAMES)
         self._task = asyncio.create_task(self._drive())
+        self._task.add_done_callback(_log_failure)
         return self._task
+
+    async def answer(self) -> Answer:
+        """Wait until the run is closed and metered. Raises `SpoolFull` when it could not be metered."""
+        if self._task is None:
+            raise RuntimeError("the run was not started")
+        return await asyncio.shield(self._task)
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield the runner's frames as they come, until the run is closed."""
@@ -96,9 +103,7 @@ class Run:
         self._asking = loop.create_task(self._services.runner.cancel(self.lease.run_id))
 
     async def _drive(self) -> Answer:
-        opening = asyncio.create_task(
-            self._publish(self._account.event("started", self.lease.started_at_ms))
-        )
+        opening = asyncio.create_task(self._publish(self._account.event("started", self.lease.started_at_ms)))
         try:
             ended = await self._execute()
             closing = self._account.event(ended.status, self._services.clock(), ended.error_code)
@@ -155,3 +160,8 @@ class Run:
 
     async def _publish(self, event: RunEvent) -> None:
         await self._services.publisher.publish(topics.RUNS, self.lease.org_id, event)
+
+
+def _log_failure(task: asyncio.Task[Answer]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a run could not be metered", exc_info=error)

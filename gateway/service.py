@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.admission import AdmissionControl
-from gateway.answers import Answer, AnswerStore, KeptAnswer
+from gateway.answers import Answer, KeptAnswer
 from gateway.errors import (
     Busy,
     LimitsUnavailable,
@@ -79,9 +79,7 @@ class RunService:
             tokens.count_messages([(m.role, m.content) for m in request.messages], lease.model),
             request.max_output_tokens,
         )
-        admission = await self._admission.admit(
-            order.caller, lease, hold, order.idempotency_key, order.body
-        )
+        admission = await self._admission.admit(order.caller, lease, hold, order.idempotency_key, order.body)
         if admission.outcome == "repeat":
             return await self._repeat(order.caller, admission.run_id)
         run = Run(
@@ -136,7 +134,7 @@ class RunService:
         """Return the first request's answer once there is one, with its closing event durable."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REPEAT_WAIT_S):
-                while (kept := await self._kept(caller, run_id)) is None:
+                while (kept := await self._kept(caller, run_id)) is None:  # noqa: ASYNC110 - another process writes it
                     await asyncio.sleep(_REPEAT_POLL_S)
                 # Its gateway may have died between keeping the answer and closing the run.
                 await self.publish_closing(kept)
@@ -152,9 +150,7 @@ class RunService:
 
     async def _kept(self, caller: Caller, run_id: str) -> KeptAnswer | None:
         try:
-            return await self._services.answers.find(
-                caller.partition, run_id, caller.instance.instance_id
-            )
+            return await self._services.answers.find(caller.partition, run_id, caller.instance.instance_id)
         except RedisError as error:
             raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
 

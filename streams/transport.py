@@ -9,7 +9,8 @@ the worker where its sink stands. Faust's own acking would commit past a batch t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
 import aiokafka
@@ -63,16 +64,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def commit_with_metadata(self, offsets: Mapping[TP, aiokafka.structs.OffsetAndMetadata]) -> None:
         """Commit offsets with metadata. Raises `KafkaError`, also when another member owns the partition."""
-        await self.call_thread(self._ensure_consumer().commit, dict(offsets))
+        await self._in_thread(self._ensure_consumer().commit(dict(offsets)))
 
-    async def committed_with_metadata(self, tp: TP) -> tuple[int, str] | None:
-        """Return the group's committed offset and metadata, whoever committed it."""
-        return await self.call_thread(self._committed, tp)
-
-    async def _committed(self, tp: TP) -> tuple[int, str] | None:
+    async def committed_with_metadata(self, tps: Iterable[TP]) -> Mapping[TP, tuple[int, str]]:
+        """Return the group's committed offsets and their metadata, where there is a commit."""
         coordinator = self._ensure_consumer()._coordinator
-        found = (await coordinator.fetch_committed_offsets([tp])).get(tp)
-        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+        found = await self._in_thread(coordinator.fetch_committed_offsets(list(tps)))
+        return {tp: (value.offset, value.metadata) for tp, value in found.items() if value.offset >= 0}
+
+    async def _in_thread(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.thread_loop))
 
 
 class BatchConsumer(driver.Consumer):
@@ -100,6 +101,11 @@ class BatchConsumer(driver.Consumer):
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+    @property
+    def thread(self) -> BatchConsumerThread:
+        """The thread that talks to Kafka."""
+        return self._thread
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to its sink's position and return the positions."""

@@ -15,7 +15,6 @@ from faust.types import TP
 from kit import logs, ops_server
 from kit.settings import KafkaSettings, StackSettings, WorkerSettings, load
 from schemas.topics import Topic
-from streams.batches import PartitionBatch
 from streams.lanes import EXIT_UNSAFE, Lanes
 from streams.transport import BatchConsumer, BatchTransport
 from streams.watchdog import Watchdog
@@ -41,11 +40,11 @@ class Role(Protocol):
     async def positions(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
         """Return where to read each assigned partition from. Raising stops the worker."""
 
-    async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
-        """Apply batches exactly once. Raising stops the worker."""
+    def lanes(self) -> Lanes[Any]:
+        """Return the lanes that apply batches exactly once. A handler that raises stops the worker."""
 
-    def forget(self, partition: int) -> None:
-        """A partition was taken away."""
+    def forget(self) -> None:
+        """The partitions were taken away; those that stay are assigned anew."""
 
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return how far each owned partition's topics are applied."""
@@ -103,7 +102,7 @@ class WorkerApp(faust.App):
         self._role = role
         self._reader = Reader(self)
         self._settings = worker
-        self._lanes = Lanes(role.handle)
+        self._lanes = role.lanes()
         self._watchdog = Watchdog(role.name, role.topics, role.fences, kafka, worker)
         self._ops: Any = None
         self.transport = BatchTransport(self.conf.broker, self, loop=None, seek_targets=self._positions)
@@ -141,11 +140,9 @@ class WorkerApp(faust.App):
         async with _unsafe_on_error("where to read from is not known"):
             return await self._role.positions(assigned)
 
-    async def _forget(self, _app: faust.App, revoked: set[TP], **_kwargs: Any) -> None:
-        partitions = {tp.partition for tp in revoked}
-        await self._lanes.drop(partitions)
-        for partition in partitions:
-            self._role.forget(partition)
+    async def _forget(self, _app: faust.App, _revoked: set[TP], **_kwargs: Any) -> None:
+        await self._lanes.close()
+        self._role.forget()
 
 
 def run(role: Role) -> None:

@@ -72,6 +72,11 @@ class Metering:
         self._positions.pop(partition, None)
         self._cache.pop(partition, None)
 
+    def forget_all(self) -> None:
+        """Drop everything remembered."""
+        self._positions.clear()
+        self._cache.clear()
+
     async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         """Apply batches exactly once; return when they are applied, or were stale."""
         attempt = 0

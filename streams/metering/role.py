@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
@@ -17,6 +18,7 @@ from kit.settings import KafkaSettings, RedisSettings, WorkerSettings, load
 from schemas.topics import METERED, Topic
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
+from streams.lanes import Lanes
 from streams.metering.processor import Metering
 from streams.metering.store import FenceMissing, PartitionStore
 from streams.worker import Reader
@@ -82,13 +84,16 @@ class MeteringRole:
                 raise LogMismatch(f"{tp.topic}/{tp.partition}: fence {fence} is outside {first}…{end}")
         return found
 
-    async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
-        """Apply batches to Redis."""
+    def lanes(self) -> Lanes[int]:
+        """One lane per partition: a partition's state has one writer."""
+        return Lanes(attrgetter("partition"), self._handle)
+
+    async def _handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         await self._metering.handle(partition, batches)
 
-    def forget(self, partition: int) -> None:
-        """Drop a lost partition's cache."""
-        self._metering.forget(partition)
+    def forget(self) -> None:
+        """Drop what is cached of the partitions."""
+        self._metering.forget_all()
 
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return the fences last seen."""

@@ -1,0 +1,77 @@
+"""The gateway application: clients are built once, here, and reached through `app.state`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from redis.exceptions import RedisError
+
+from gateway.admission import AdmissionControl
+from gateway.answers import AnswerStore
+from gateway.endpoints import router
+from gateway.execution import RunServices
+from gateway.keys import KeyDirectory
+from gateway.runner_client import RunnerClient
+from gateway.service import RunService
+from kit import clock, http_app, redis_client, tokens
+from kit.publisher import Publisher
+from kit.settings import GatewaySettings, KafkaSettings, RedisSettings, SpoolSettings, load
+
+_DRAIN_S = 5.0
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings, kafka = load(GatewaySettings), load(KafkaSettings)
+    redis = redis_client.connect(load(RedisSettings))
+    publisher = Publisher(kafka, load(SpoolSettings), settings.spool_dir)
+    runner = RunnerClient(settings.runner_url, settings.run_timeout_ms, settings.max_concurrent_runs)
+    keys = KeyDirectory(redis, kafka.partitions, settings.key_cache_ttl_ms, clock.now_ms)
+    services = RunServices(
+        runner=runner,
+        publisher=publisher,
+        answers=AnswerStore(redis, settings.answer_ttl_s),
+        clock=clock.now_ms,
+        timeout_s=settings.run_timeout_ms / 1000,
+    )
+    runs = RunService(redis, services, AdmissionControl(redis, settings, clock.now_ms), settings)
+    app.state.settings, app.state.keys, app.state.runs = settings, keys, runs
+    app.state.redis, app.state.publisher = redis, publisher
+    tokens.encoding_for("")
+    await publisher.start()
+    background = [
+        asyncio.create_task(forever)
+        for forever in (keys.listen(), runs.listen_for_cancels(), runs.keep_leases())
+    ]
+    try:
+        yield
+    finally:
+        await runs.drain(_DRAIN_S)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await publisher.stop()
+        await runner.close()
+        await redis.aclose()
+
+
+def create_app() -> FastAPI:
+    """Return the gateway. Its settings are read when it starts."""
+    app = FastAPI(title="Runmeter gateway", version="1", lifespan=_lifespan)
+    app.include_router(router)
+
+    async def readiness() -> dict[str, str]:
+        problems = {}
+        try:
+            await app.state.redis.ping()
+        except RedisError:
+            problems["redis"] = "away: no run is admitted"
+        if app.state.publisher.away:
+            problems["kafka"] = f"away: {app.state.publisher.spooled_bytes} bytes of events are spooled"
+        return problems
+
+    http_app.install(app, readiness)
+    return app

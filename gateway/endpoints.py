@@ -1,0 +1,145 @@
+"""The gateway's public routes. They parse and answer; `RunService` decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from gateway import openapi, streaming
+from gateway.answers import Answer
+from gateway.errors import KeyKindNotAllowed, MeteringUnavailable
+from gateway.execution import Run
+from gateway.keys import Caller, KeyDirectory
+from gateway.requests import parse
+from gateway.service import Order, RunService
+from kit.problems import BodyTooLarge, InvalidRequest
+from kit.spool import SpoolFull
+from schemas.directory import KeyKind
+from schemas.events import Channel
+
+router = APIRouter()
+
+_JSON = "application/json"
+_CHANNEL: dict[KeyKind, Channel] = {"secret": "api", "widget": "widget", "mcp": "mcp"}
+#: A failed run is still an answered request: 200 says that it was run and metered. Only where nothing of the
+#: answer can be used does the status say so.
+_STATUS = {"failed": 502, "limit_exceeded": 402}
+
+
+@router.post("/v1/runs", **openapi.CREATE_RUN)
+async def create_run(request: Request) -> Response:
+    caller = await _caller(request)
+    body = await _body(request)
+    order = Order(
+        caller=caller,
+        request=parse(body),
+        channel=_CHANNEL[caller.key.kind],
+        idempotency_key=_idempotency_key(request),
+        body=body,
+    )
+    begun = await _service(request).begin(order)
+    if isinstance(begun, Answer):
+        return _repeated(begun, stream=order.request.stream)
+    if order.request.stream:
+        return StreamingResponse(
+            streaming.stream(begun),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-Id": begun.lease.run_id},
+        )
+    return await _whole(request, begun)
+
+
+@router.get("/v1/runs/{run_id}", **openapi.GET_RUN)
+async def get_run(run_id: str, request: Request) -> Response:
+    answer = await _service(request).find(await _caller(request), run_id)
+    return _found(run_id, answer, running="running", status=200)
+
+
+@router.post("/v1/runs/{run_id}/cancel", **openapi.CANCEL_RUN)
+async def cancel_run(run_id: str, request: Request) -> Response:
+    answer = await _service(request).cancel(await _caller(request), run_id)
+    return _found(run_id, answer, running="cancelling", status=202)
+
+
+def _service(request: Request) -> RunService:
+    service: RunService = request.app.state.runs
+    return service
+
+
+async def _caller(request: Request) -> Caller:
+    directory: KeyDirectory = request.app.state.keys
+    key = request.headers.get("x-api-key", "")
+    if not key and request.headers.get("authorization", "").startswith("Bearer "):
+        key = request.headers["authorization"][7:].strip()
+    caller = await directory.resolve(key)
+    if caller.key.kind == "mcp":
+        raise KeyKindNotAllowed("use a secret or widget key here; an MCP key opens the MCP endpoint")
+    return caller
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "")
+    if len(key) > 255:
+        raise InvalidRequest("Idempotency-Key may have at most 255 characters")
+    return key
+
+
+async def _body(request: Request) -> bytes:
+    limit: int = request.app.state.settings.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise BodyTooLarge(f"send at most {limit} bytes")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(f"send at most {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _whole(request: Request, run: Run) -> Response:
+    """Wait for the run's answer, or for the client to go away, which cancels the run."""
+    answering = asyncio.ensure_future(run.answer())
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            run.cancel("client_disconnected")
+        answer = await answering
+    except SpoolFull as error:
+        raise MeteringUnavailable(run_id=run.lease.run_id, headers={"Retry-After": "5"}) from error
+    finally:
+        leaving.cancel()
+    return _answered(answer)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answered(answer: Answer) -> Response:
+    return Response(
+        msgspec.json.encode(answer), status_code=_STATUS.get(answer.status, 200), media_type=_JSON
+    )
+
+
+def _repeated(answer: Answer, *, stream: bool) -> Response:
+    headers = {"Idempotent-Replay": "true"}
+    if stream:
+        return StreamingResponse(streaming.replay(answer), media_type="text/event-stream", headers=headers)
+    response = _answered(answer)
+    response.headers.update(headers)
+    return response
+
+
+def _found(run_id: str, answer: Answer | None, *, running: str, status: int) -> Response:
+    if answer is not None:
+        return Response(msgspec.json.encode(answer), media_type=_JSON)
+    body: dict[str, Any] = {"run_id": run_id, "status": running}
+    return Response(msgspec.json.encode(body), status_code=status, media_type=_JSON)

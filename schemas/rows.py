@@ -1,0 +1,131 @@
+"""The warehouse's tables as the sink writes them: column names and ClickHouse types, in order.
+
+The migrations create them; a test compares these with the live columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_TIME = "DateTime64(3, 'UTC')"
+_LOW = "LowCardinality(String)"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns, name → type."""
+
+    name: str
+    columns: dict[str, str]
+
+
+_COORDINATES = {"_topic": _LOW, "_partition": "UInt16", "_offset": "UInt64"}
+_WHOSE = {
+    "tenant_id": _LOW,
+    "org_id": "String",
+    "instance_id": "String",
+    "run_id": "String",
+    "channel": _LOW,
+    "key_id": "String",
+    "price_version": _LOW,
+    "started_at": _TIME,
+    "occurred_at": _TIME,
+    "recorded_at": _TIME,
+}
+
+RUN_EVENTS = Table(
+    "run_events",
+    {
+        **_WHOSE,
+        "status": _LOW,
+        "model": _LOW,
+        "tokens_in": "UInt64",
+        "tokens_out": "UInt64",
+        "duration_ms": "UInt64",
+        "tool_calls": "UInt64",
+        "credits_micro": "Int64",
+        "streamed": "Bool",
+        "end_user": "String",
+        "error_code": _LOW,
+        **_COORDINATES,
+    },
+)
+TOKEN_EVENTS = Table(
+    "token_events",
+    {
+        **_WHOSE,
+        "call_id": "String",
+        "seq": "UInt64",
+        "model": _LOW,
+        "input_uncached": "UInt64",
+        "cache_read": "UInt64",
+        "cache_write": "UInt64",
+        "output": "UInt64",
+        "reasoning": "UInt64",
+        "final": "Bool",
+        "source": _LOW,
+        **_COORDINATES,
+    },
+)
+TOOL_CALL_EVENTS = Table(
+    "tool_call_events",
+    {
+        **_WHOSE,
+        "tool_call_id": "String",
+        "tool": _LOW,
+        "duration_ms": "UInt64",
+        "status": _LOW,
+        **_COORDINATES,
+    },
+)
+LEDGER = Table(
+    "ledger",
+    {
+        "tenant_id": _LOW,
+        "org_id": "String",
+        "entry_id": "String",
+        "kind": _LOW,
+        "amount_micro": "Int64",
+        "occurred_at": _TIME,
+        "recorded_at": _TIME,
+        "reference_id": "String",
+        "reason": "String",
+        **_COORDINATES,
+    },
+)
+RUNS = Table(
+    "runs",
+    {
+        "tenant_id": _LOW,
+        "org_id": "String",
+        "instance_id": "String",
+        "run_id": "String",
+        "version": "UInt64",
+        "status": _LOW,
+        "channel": _LOW,
+        "key_id": "String",
+        "model": _LOW,
+        "streamed": "Bool",
+        "end_user": "String",
+        "error_code": _LOW,
+        "started_at": _TIME,
+        "closed_at": _TIME,
+        "duration_ms": "UInt64",
+        "tokens_in": "UInt64",
+        "tokens_out": "UInt64",
+        "input_uncached": "UInt64",
+        "cache_read": "UInt64",
+        "cache_write": "UInt64",
+        "reasoning": "UInt64",
+        "model_calls": "UInt64",
+        "tool_calls": "UInt64",
+        "charged_micro": "Int64",
+        "price_version": _LOW,
+        "estimated": "Bool",
+        "unpriced": "Bool",
+        "skewed": "Bool",
+        "recorded_at": _TIME,
+        **_COORDINATES,
+    },
+)
+ALL: tuple[Table, ...] = (RUN_EVENTS, TOKEN_EVENTS, TOOL_CALL_EVENTS, LEDGER, RUNS)

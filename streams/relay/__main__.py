@@ -1,0 +1,66 @@
+"""`python -m streams.relay`: publish the ledger and reap abandoned runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import uvloop
+from redis.exceptions import RedisError
+
+from kit import clock, logs, ops_server, redis_client
+from kit.publisher import Publisher
+from kit.settings import (
+    KafkaSettings,
+    RedisSettings,
+    SpoolSettings,
+    StackSettings,
+    WorkerSettings,
+    load,
+)
+from streams.relay.outbox import OutboxRelay
+from streams.relay.reaper import Reaper
+
+
+async def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    stack, kafka, worker = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
+    redis = redis_client.connect(load(RedisSettings))
+    spool_dir: Path = stack.data_dir / "spool" / "relay"
+    publisher = Publisher(kafka, load(SpoolSettings), spool_dir)
+    await publisher.start()
+    relay = OutboxRelay(redis, kafka)
+    reaper = Reaper(redis, publisher, kafka.partitions, clock.now_ms)
+
+    async def readiness() -> dict[str, str]:
+        problems = {"kafka": "away"} if publisher.away else {}
+        try:
+            await redis.ping()
+        except RedisError:
+            problems["redis"] = "away"
+        return problems
+
+    ops = await ops_server.serve(worker.metrics_port, readiness) if worker.metrics_port else None
+    tasks = [asyncio.create_task(relay.run()), asyncio.create_task(reaper.run())]
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    waiting = asyncio.create_task(stopping.wait())
+    # A task that ends has failed: the process ends with it and is started again.
+    done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await relay.close()
+    await publisher.stop()
+    await redis.aclose()
+    if ops is not None:
+        await ops.cleanup()
+    for task in done - {waiting}:
+        task.result()
+
+
+if __name__ == "__main__":
+    logs.configure("relay", load(StackSettings).log_level)
+    uvloop.run(main())

@@ -1,0 +1,104 @@
+"""Closes runs whose gateway died: their lease ran out, and nobody renewed it.
+
+The `lost` event carries what was metered so far. A real closing event that comes late outranks it, and the
+charge is settled by the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from kit.clock import Clock
+from kit.publisher import Publisher
+from kit.redis_client import get_bytes
+from kit.spool import SpoolFull
+from metering.totals import COUNTERS
+from schemas import keys, topics
+from schemas.directory import RunLease
+from schemas.events import RunEvent
+from streams.metering.store import MeteredRun
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+_AT_ONCE = 200
+#: How long the metering worker has to apply a `lost` event before it is published again.
+_AGAIN_MS = 30_000
+
+
+class Reaper:
+    """Looks for expired leases in every partition."""
+
+    def __init__(self, redis: Redis, publisher: Publisher, partitions: int, clock: Clock) -> None:
+        self._redis = redis
+        self._publisher = publisher
+        self._partitions = partitions
+        self._clock = clock
+        self.reaped = 0
+
+    async def run(self) -> None:
+        """Reap for ever."""
+        while True:
+            try:
+                for partition in range(self._partitions):
+                    await self.reap(partition)
+            except (RedisError, SpoolFull) as error:
+                log.warning("reaper waits", extra={"error": repr(error)})
+            await asyncio.sleep(_EVERY_S)
+
+    async def reap(self, partition: int) -> int:
+        """Close a partition's expired runs; return how many."""
+        now = self._clock()
+        due: list[Any] = await self._redis.zrangebyscore(
+            keys.leases(partition), "-inf", now, start=0, num=_AT_ONCE
+        )
+        for raw in due:
+            run_id = raw.decode()
+            await self._close(partition, run_id, now)
+            await self._redis.zadd(keys.leases(partition), {run_id: now + _AGAIN_MS}, xx=True)
+        return len(due)
+
+    async def _close(self, partition: int, run_id: str, now: int) -> None:
+        blob = await get_bytes(self._redis, keys.lease(partition, run_id))
+        if blob is None:
+            # Its description outlives every possible run; without it there is nothing left to close.
+            await self._redis.zrem(keys.leases(partition), run_id)
+            return
+        lease = msgspec.json.decode(blob, type=RunLease)
+        stored = await get_bytes(self._redis, keys.run(partition, run_id))
+        await self._publisher.publish(topics.RUNS, lease.org_id, _lost(lease, stored, now))
+        self.reaped += 1
+        log.warning("run lost: its gateway went away", extra={"run_id": run_id})
+
+
+def _lost(lease: RunLease, stored: bytes | None, now: int) -> RunEvent:
+    totals = dict.fromkeys(COUNTERS, 0)
+    if stored is not None:
+        run = msgspec.msgpack.decode(stored, type=MeteredRun)
+        totals = dict(zip(COUNTERS, run.totals, strict=True))
+    return RunEvent(
+        tenant_id=lease.tenant_id,
+        org_id=lease.org_id,
+        instance_id=lease.instance_id,
+        run_id=lease.run_id,
+        channel=lease.channel,
+        key_id=lease.key_id,
+        price_version=lease.price_version,
+        started_at_ms=lease.started_at_ms,
+        occurred_at_ms=now,
+        status="lost",
+        model=lease.model,
+        tokens_in=totals["tokens_in"],
+        tokens_out=totals["tokens_out"],
+        tool_calls=totals["tool_calls"],
+        duration_ms=max(0, now - lease.started_at_ms),
+        credits_micro=totals["charged"],
+        streamed=lease.streamed,
+        error_code="owner_lost",
+    )

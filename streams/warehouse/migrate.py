@@ -1,0 +1,94 @@
+"""`python -m streams.warehouse.migrate`: bring the warehouse's schema up to date.
+
+Migrations are numbered SQL files, applied once, in order, and never changed afterwards: the checksum of each
+is kept, and a file that no longer matches stops everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from kit import clickhouse_client, logs
+from kit.settings import ClickHouseSettings, StackSettings, load
+
+log = logging.getLogger(__name__)
+
+_DIRECTORY = Path(__file__).parent / "migrations"
+_JOURNAL = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(number UInt32, name String, checksum String, applied_at DateTime DEFAULT now())
+ENGINE = MergeTree ORDER BY number
+"""
+
+
+class MigrationChanged(Exception):
+    """A migration that was applied no longer reads as it did then."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return sha256(self.sql.encode()).hexdigest()
+
+    def statements(self) -> list[str]:
+        """Return the file's statements; `;` ends one at the end of a line."""
+        text = re.sub(r"(?m)^\s*--.*$", "", self.sql)
+        return [part.strip() for part in re.split(r";\s*(?:\n|\Z)", text) if part.strip()]
+
+
+def migrations(directory: Path = _DIRECTORY) -> list[Migration]:
+    """Return the migrations in order. Raises `ValueError` on a gap in the numbers."""
+    found = [Migration(int(p.name[:4]), p.stem, p.read_text()) for p in sorted(directory.glob("*.sql"))]
+    if [m.number for m in found] != list(range(1, len(found) + 1)):
+        raise ValueError("migrations must be numbered 1, 2, 3 … without gaps")
+    return found
+
+
+def apply(client: Client, wanted: list[Migration]) -> list[Migration]:
+    """Apply what is missing and return it. Raises `MigrationChanged` before touching anything."""
+    client.command(_JOURNAL)
+    rows = client.query("SELECT number, checksum FROM schema_migrations").result_rows
+    applied = {int(number): str(checksum) for number, checksum in rows}
+    for migration in wanted:
+        if applied.get(migration.number, migration.checksum) != migration.checksum:
+            raise MigrationChanged(f"{migration.name} was applied with other content; add a new migration")
+    missing = [migration for migration in wanted if migration.number not in applied]
+    for migration in missing:
+        for statement in migration.statements():
+            client.command(statement)
+        client.insert(
+            "schema_migrations",
+            [[migration.number, migration.name, migration.checksum]],
+            column_names=["number", "name", "checksum"],
+        )
+        log.info("migration applied", extra={"migration": migration.name})
+    return missing
+
+
+def main() -> None:
+    """Create the database and apply every missing migration."""
+    logs.configure("migrate", load(StackSettings).log_level)
+    settings = load(ClickHouseSettings)
+    admin = clickhouse_client.connect_sync(settings, "default")
+    admin.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
+    admin.close()
+    client = clickhouse_client.connect_sync(settings)
+    apply(client, migrations())
+    client.close()
+
+
+if __name__ == "__main__":
+    main()
