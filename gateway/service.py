@@ -76,7 +76,9 @@ class RunService:
         hold = worst_case(
             order.caller.book,
             lease.model,
-            tokens.count_messages([(m.role, m.content) for m in request.messages], lease.model),
+            tokens.count_messages(
+                [{"role": m.role, "content": m.content} for m in request.messages], lease.model
+            ),
             request.max_output_tokens,
         )
         admission = await self._admission.admit(order.caller, lease, hold, order.idempotency_key, order.body)

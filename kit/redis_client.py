@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -16,15 +16,18 @@ def connect(settings: RedisSettings) -> Redis:
     running it again is safe.
     """
     timeout_s = settings.timeout_ms / 1000
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.url,
         max_connections=settings.max_connections,
+        # How long a caller waits for a free connection.
+        timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
+    return Redis.from_pool(pool)
 
 
 async def get_bytes(redis: Redis, key: str) -> bytes | None:

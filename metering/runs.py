@@ -201,12 +201,18 @@ def _merge_identity(state: RunState, event: MeteredEvent) -> None:
 
 def _merge_fact(state: RunState, event: MeteredEvent) -> None:
     if type(event) is TokenEvent:
-        call = _call_of(event)
         known = state.calls.get(event.call_id)
-        state.calls[event.call_id] = call if known is None else _later(known, call)
+        # The usual case, an interim count behind or ahead of the known one, needs no full comparison.
+        if known is None or (event.final, event.seq) > (known.final, known.seq):
+            state.calls[event.call_id] = _call_of(event)
+        elif event.final == known.final and event.seq == known.seq:
+            state.calls[event.call_id] = _later(known, _call_of(event))
     elif type(event) is RunEvent:
-        phase = _phase_of(event)
-        state.phase = phase if state.phase is None else _later(state.phase, phase)
+        reached = state.phase
+        if reached is None or _RANK[event.status] > reached.rank:
+            state.phase = _phase_of(event)
+        elif _RANK[event.status] == reached.rank:
+            state.phase = _later(reached, _phase_of(event))
     elif type(event) is ToolCallEvent:
         tool = ToolCall(event.tool, event.status, event.duration_ms)
         seen = state.tools.get(event.tool_call_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import add, sub
+
 from metering.runs import RunState
 from schemas.events import RunSnapshot
 
@@ -62,7 +64,12 @@ def totals_of(state: RunState, charged_micro: int) -> Totals:
 
 def difference(new: Totals, old: Totals) -> Totals:
     """Return what `new` adds to `old`, counter by counter; negative where a correction took back."""
-    return tuple([a - b for a, b in zip(new, old, strict=True)])
+    return tuple(map(sub, new, old))
+
+
+def plus(a: Totals, b: Totals) -> Totals:
+    """Return the sum, counter by counter."""
+    return tuple(map(add, a, b))
 
 
 def snapshot_of(state: RunState, totals: Totals, version: int, *, unpriced: bool) -> RunSnapshot:

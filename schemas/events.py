@@ -38,7 +38,7 @@ ToolStatus = Literal["ok", "error", "timeout"]
 GrantKind = Literal["purchase", "plan", "promotion", "correction", "trial"]
 
 
-class UsageEvent(Struct, frozen=True, kw_only=True):
+class UsageEvent(Struct, frozen=True, kw_only=True, gc=False):
     """What every event of a run says about whose run it is.
 
     `started_at_ms` is the moment the gateway admitted the run. Every event repeats it because a run is
@@ -59,7 +59,7 @@ class UsageEvent(Struct, frozen=True, kw_only=True):
     occurred_at_ms: UnixMs
 
 
-class RunEvent(UsageEvent, frozen=True, kw_only=True):
+class RunEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
     """A run began or ended (topic `usage.runs`).
 
     The closing one is *the* usage event of the run: the totals the gateway answered with. Money is computed
@@ -78,7 +78,7 @@ class RunEvent(UsageEvent, frozen=True, kw_only=True):
     error_code: ShortText = ""
 
 
-class TokenEvent(UsageEvent, frozen=True, kw_only=True):
+class TokenEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
     """Cumulative usage of one model call (topic `usage.tokens`).
 
     A long stream emits several with a growing `seq`; the last has `final`. `reasoning` is a part of
@@ -97,7 +97,7 @@ class TokenEvent(UsageEvent, frozen=True, kw_only=True):
     source: UsageSource = "provider"
 
 
-class ToolCallEvent(UsageEvent, frozen=True, kw_only=True):
+class ToolCallEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
     """One finished tool call (topic `usage.tool_calls`). `status=timeout` was used, and is charged, too."""
 
     tool_call_id: Id
@@ -106,7 +106,7 @@ class ToolCallEvent(UsageEvent, frozen=True, kw_only=True):
     status: ToolStatus = "ok"
 
 
-class GrantEvent(Struct, frozen=True, kw_only=True):
+class GrantEvent(Struct, frozen=True, kw_only=True, gc=False):
     """Credits given to a wallet (topic `credits.grants`). `grant_id` makes it apply once."""
 
     v: Version = EVENT_VERSION

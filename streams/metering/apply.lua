@@ -1,7 +1,8 @@
 -- Apply one batch of a partition, or nothing.
 --
 -- KEYS[1] = the partition's seq; every other key is inside the plan and shares its hash tag.
--- ARGV[1] = the seq the plan was computed at; ARGV[2] = the plan, MessagePack.
+-- ARGV[1] = the seq the plan was computed at; ARGV[2] = the plan, MessagePack; ARGV[3] = the outbox entry;
+-- ARGV[4…] = run key, run state, run key, run state, … (cmsgpack does not read binary strings).
 -- Returns {"ok", new seq} or {"mismatch", key, found}; on a mismatch nothing was written.
 --
 -- Compare-and-set on seq and on each fence: the plan is a function of the log and of the state at that seq,
@@ -19,8 +20,8 @@ for _, fence in ipairs(plan.fences) do
   end
 end
 
-for _, run in ipairs(plan.runs) do
-  redis.call('SET', run[1], run[2], 'EX', plan.run_ttl)
+for i = 4, #ARGV, 2 do
+  redis.call('SET', ARGV[i], ARGV[i + 1], 'EX', plan.run_ttl)
 end
 for _, counter in ipairs(plan.counters) do
   local fields = counter[3]
@@ -41,21 +42,21 @@ end
 for _, grant in ipairs(plan.grants) do
   redis.call('SADD', grant[1], grant[2])
 end
-for _, hold in ipairs(plan.holds) do
-  local held = redis.call('HGET', hold[1], hold[2])
+for _, closed in ipairs(plan.closed) do
+  local run_id = closed[1]
+  local held = redis.call('HGET', closed[2], run_id)
   if held then
-    redis.call('HDEL', hold[1], hold[2])
-    redis.call('HINCRBY', hold[3], 'held', '-' .. held)
+    redis.call('HDEL', closed[2], run_id)
+    redis.call('HINCRBY', closed[3], 'held', '-' .. held)
   end
-end
-for _, lease in ipairs(plan.leases) do
-  redis.call('ZREM', lease[1], lease[2])
-  redis.call('DEL', lease[3])
+  if redis.call('ZREM', plan.leases_key, run_id) == 1 then
+    redis.call('DEL', closed[4])
+  end
 end
 
 local new_seq = redis.call('INCR', KEYS[1])
-if plan.outbox ~= '' then
-  redis.call('XADD', plan.outbox_key, new_seq .. '-0', 'entries', plan.outbox)
+if ARGV[3] ~= '' then
+  redis.call('XADD', plan.outbox_key, new_seq .. '-0', 'entries', ARGV[3])
 end
 for _, fence in ipairs(plan.fences) do
   redis.call('SET', fence[1], fence[3])

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -28,7 +29,8 @@ from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
 from streams.metering.planner import Planner
 from streams.metering.reader import Poison, Read, read_all
-from streams.metering.store import FenceMissing, MeteredRun, PartitionStore, Position
+from streams.metering.store import FenceMissing, PartitionStore, Position
+from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Metering:
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
                 await self.load(partition)
             except RedisError as error:
-                log.warning("Redis is away", extra={"partition": partition, "error": repr(error)})
+                log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
@@ -103,8 +105,8 @@ class Metering:
             [self._letters.letter(record, poison.reason, str(poison)) for record, poison in bad + unpriced],
             len(good),
         )
-        planner = await self._plan(partition, position, [read for _, read in good])
-        if not await self._store.apply(partition, position.seq, planner.plan(moves)):
+        planner = await self._plan(partition, [read for _, read in good])
+        if not await self._store.apply(partition, position.seq, planner.effects(moves)):
             return False
         position.seq += 1
         position.fences.update({topic: end for topic, (_, end) in moves.items()})
@@ -151,7 +153,7 @@ class Metering:
                 refused.append((record, poison))
         return kept, refused
 
-    async def _plan(self, partition: int, position: Position, reads: list[Read]) -> Planner:
+    async def _plan(self, partition: int, reads: list[Read]) -> Planner:
         events: dict[str, list[tuple[MeteredEvent, bool]]] = {}
         grants: list[GrantEvent] = []
         for event, skewed in reads:
@@ -164,7 +166,7 @@ class Metering:
         cache = self._cache[partition]
         stored = {run_id: cache[run_id] for run_id in events if run_id in cache}
         stored.update(await self._store.runs(partition, [r for r in events if r not in cache]))
-        planner = Planner(partition, position.seq, self._settings.run_state_ttl_s)
+        planner = Planner(partition, self._settings.run_state_ttl_s)
         known = await self._store.known_grants(partition, [(g.org_id, g.grant_id) for g in grants])
         planner.grant(grants, known)
         planner.meter(events, stored, self._books)
@@ -175,8 +177,9 @@ class Metering:
         for run_id, run in runs.items():
             cache.pop(run_id, None)
             cache[run_id] = run
-        for run_id in list(cache)[: max(0, len(cache) - _CACHED_RUNS)]:
-            del cache[run_id]
+        if len(cache) > _CACHED_RUNS:
+            for run_id in list(islice(cache, len(cache) - _CACHED_RUNS)):
+                del cache[run_id]
 
 
 __all__ = ["FenceMissing", "Metering"]

@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from metering.runs import RunState
-from metering.totals import Totals
 from schemas import keys
 from schemas.topics import METERED
+from streams.outbox import MeteredRun
 
 _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
 
@@ -21,25 +20,25 @@ _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
 Increments = list[str | int]
 
 
-class MeteredRun(Struct, array_like=True):
-    """A run as stored: its merged events, and what it already added to counters and wallet."""
-
-    state: RunState
-    totals: Totals
-
-
 class Plan(Struct):
     """Every effect of one batch, ready for the script. Amounts are strings: Lua numbers are floats."""
 
     fences: list[tuple[str, str, str]]
     run_ttl: int
-    runs: list[tuple[str, bytes]]
     counters: list[tuple[str, int, Increments]]
     wallets: list[tuple[str, Increments]]
     grants: list[tuple[str, str]]
-    holds: list[tuple[str, str, str]]
-    leases: list[tuple[str, str, str]]
+    #: (run id, its org's holds, its org's wallet, its lease) of each run that ended.
+    closed: list[tuple[str, str, str, str]]
+    leases_key: str
     outbox_key: str
+
+
+class Effects(Struct):
+    """A plan with the blobs it writes: run key → state, and the outbox entry (empty when there is none)."""
+
+    plan: Plan
+    runs: list[tuple[str, bytes]]
     outbox: bytes
 
 
@@ -101,10 +100,10 @@ class PartitionStore:
             found = await pipe.execute()
         return {grant_id for (_, grant_id), known in zip(wanted, found, strict=True) if known}
 
-    async def apply(self, partition: int, seq: int, plan: Plan) -> bool:
-        """Run the plan if the partition is still where the plan was computed. Return whether it was."""
-        reply = cast(
-            list[Any],
-            await self._apply(keys=[keys.outbox_sequence(partition)], args=[seq, self._encode(plan)]),
-        )
+    async def apply(self, partition: int, seq: int, effects: Effects) -> bool:
+        """Write the effects if the partition is still where they were computed. Return whether it was."""
+        args: list[Any] = [seq, self._encode(effects.plan), effects.outbox]
+        for run in effects.runs:
+            args += run
+        reply = cast(list[Any], await self._apply(keys=[keys.outbox_sequence(partition)], args=args))
         return bool(reply[0] == b"ok")

@@ -42,11 +42,14 @@ async def main() -> None:
         return problems
 
     ops = await ops_server.serve(worker.metrics_port, readiness) if worker.metrics_port else None
-    tasks = [asyncio.create_task(relay.run()), asyncio.create_task(reaper.run())]
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(relay.run()),
+        asyncio.create_task(reaper.run()),
+    ]
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    waiting = asyncio.create_task(stopping.wait())
+    waiting: asyncio.Task[object] = asyncio.create_task(stopping.wait())
     # A task that ends has failed: the process ends with it and is started again.
     done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:

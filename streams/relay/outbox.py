@@ -10,7 +10,6 @@ import asyncio
 import logging
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
@@ -20,10 +19,10 @@ from kit.publisher import new_producer
 from kit.settings import KafkaSettings
 from schemas import keys, topics
 from schemas.events import LedgerEntry, encode
+from streams import outbox
 
 log = logging.getLogger(__name__)
 
-_decode = msgspec.msgpack.Decoder(list[LedgerEntry]).decode
 _BATCHES_PER_READ = 64
 _BLOCK_MS = 250
 _RETRY_S = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -65,11 +64,14 @@ class OutboxRelay:
         if not reply:
             return last
         messages = reply[key.encode()][0] if isinstance(reply, dict) else reply[0][1]
-        entries = [entry for _, fields in messages for entry in _decode(fields[b"entries"])]
+        entries = [
+            entry
+            for stream_id, fields in messages
+            for entry in outbox.entries(partition, _seq(stream_id), fields[b"entries"])
+        ]
         await self._publish(partition, entries)
         newest: bytes = messages[-1][0]
-        sequence = int(newest.split(b"-")[0])
-        await self._redis.xtrim(key, minid=f"{sequence + 1}-0", approximate=False)
+        await self._redis.xtrim(key, minid=f"{_seq(newest) + 1}-0", approximate=False)
         self.published += len(entries)
         return newest
 
@@ -104,3 +106,7 @@ class OutboxRelay:
     async def close(self) -> None:
         """Close the producer."""
         await self._drop_producer()
+
+
+def _seq(stream_id: bytes) -> int:
+    return int(stream_id.split(b"-")[0])

@@ -22,7 +22,7 @@ from metering.totals import COUNTERS
 from schemas import keys, topics
 from schemas.directory import RunLease
 from schemas.events import RunEvent
-from streams.metering.store import MeteredRun
+from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
 

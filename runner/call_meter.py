@@ -1,0 +1,100 @@
+"""Cumulative usage of one model call, reported while it runs."""
+
+from __future__ import annotations
+
+from kit import tokens
+from kit.clock import Clock
+from kit.settings import RunnerSettings
+from runner.model import ModelUsage
+from schemas.events import TokenEvent, UsageSource
+from schemas.runner import ExecuteRequest
+
+
+class CallMeter:
+    """Counts a call. `input_tokens` is counted locally, before the provider says."""
+
+    def __init__(
+        self, run: ExecuteRequest, call_id: str, input_tokens: int, settings: RunnerSettings, clock: Clock
+    ) -> None:
+        self.call_id = call_id
+        self.input_tokens = input_tokens
+        self._run = run
+        self._settings = settings
+        self._clock = clock
+        self._seq = 0
+        self._text: list[str] = []
+        self._pending: list[str] = []
+        self._counted = 0
+        self._reported = 0
+        self._reported_at = clock()
+        self._usage: ModelUsage | None = None
+        self._begun = False
+        self.closed = False
+
+    @property
+    def text(self) -> str:
+        """What the model wrote to the client so far."""
+        return "".join(self._text)
+
+    def wrote(self, text: str, *, shown: bool = True) -> None:
+        """The model produced a piece of text (`shown`) or of a tool call."""
+        self._begun = True
+        self._pending.append(text)
+        if shown:
+            self._text.append(text)
+
+    def provider_said(self, usage: ModelUsage) -> None:
+        """The provider reported usage; reports are cumulative, so the last one counts."""
+        self._begun = True
+        self._usage = usage
+
+    def interim(self) -> TokenEvent | None:
+        """Return a report if one is due."""
+        if not self._pending:
+            return None
+        due = self._clock() - self._reported_at >= self._settings.report_every_ms
+        if not due and len(self._pending) < self._settings.report_every_tokens // 4:
+            return None
+        self._count()
+        if not due and self._counted - self._reported < self._settings.report_every_tokens:
+            return None
+        return self._report("estimate", final=False)
+
+    def close(self, source: UsageSource) -> TokenEvent | None:
+        """Return the call's last report; `None` when the provider used nothing for it."""
+        self.closed = True
+        if not self._begun:
+            return None
+        self._count()
+        return self._report("provider" if self._usage else source, final=True)
+
+    def _count(self) -> None:
+        # Piece by piece would count the seams between pieces as token borders.
+        self._counted += tokens.count("".join(self._pending), self._run.model)
+        self._pending = []
+
+    def _report(self, source: UsageSource, *, final: bool) -> TokenEvent:
+        run, usage, now = self._run, self._usage, self._clock()
+        self._seq += 1
+        self._reported, self._reported_at = self._counted, now
+        cached = usage.cached if usage else 0
+        return TokenEvent(
+            tenant_id=run.tenant_id,
+            org_id=run.org_id,
+            instance_id=run.instance_id,
+            run_id=run.run_id,
+            channel=run.channel,
+            key_id=run.key_id,
+            price_version=run.price_version,
+            started_at_ms=run.started_at_ms,
+            occurred_at_ms=now,
+            call_id=self.call_id,
+            seq=self._seq,
+            model=run.model,
+            input_uncached=usage.prompt_tokens - cached if usage else self.input_tokens,
+            cache_read=cached,
+            output=usage.completion_tokens if usage else self._counted,
+            reasoning=usage.reasoning if usage else 0,
+            final=final,
+            source=source,
+        )

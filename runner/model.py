@@ -1,0 +1,147 @@
+"""One model call through the `openai` client, against any OpenAI-compatible endpoint.
+
+The client makes the request (authentication, retries before the first byte, time-outs); the chunks of the
+stream are decoded here, because building its typed objects costs more than all the rest of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import msgspec
+import openai
+from msgspec import Struct
+from openai import AsyncOpenAI, DefaultAioHttpClient
+
+from kit.settings import RunnerSettings
+
+
+class ModelFailed(Exception):
+    """The model did not answer, or broke off. `code` is stable."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class _PromptDetails(Struct):
+    cached_tokens: int | None = 0
+
+
+class _CompletionDetails(Struct):
+    reasoning_tokens: int | None = 0
+
+
+class ModelUsage(Struct):
+    """What the provider says a call used; `prompt_tokens` includes the cached ones."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    @property
+    def cached(self) -> int:
+        details = self.prompt_tokens_details
+        return min(self.prompt_tokens, (details.cached_tokens or 0) if details else 0)
+
+    @property
+    def reasoning(self) -> int:
+        details = self.completion_tokens_details
+        return min(self.completion_tokens, (details.reasoning_tokens or 0) if details else 0)
+
+
+class _FunctionDelta(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(Struct):
+    """A piece of a tool call the model is writing."""
+
+    index: int = 0
+    id: str | None = None
+    function: _FunctionDelta | None = None
+
+
+class _Delta(Struct):
+    content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta
+    finish_reason: str | None = None
+
+
+class Chunk(Struct):
+    """One chunk of a streamed chat completion."""
+
+    choices: list[_Choice] = []
+    usage: ModelUsage | None = None
+    error: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(Chunk).decode
+
+
+class ModelClient:
+    """A pooled client to the model provider."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        limits = httpx2.Limits(max_connections=settings.max_concurrent_runs, max_keepalive_connections=256)
+        timeout = httpx2.Timeout(settings.model_timeout_ms / 1000, connect=5.0)
+        self._client = AsyncOpenAI(
+            base_url=settings.model_base_url,
+            api_key=settings.model_api_key.get_secret_value() or "none",
+            timeout=timeout,
+            max_retries=2,
+            http_client=DefaultAioHttpClient(limits=limits, timeout=timeout),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def stream(self, request: dict[str, Any], call_id: str) -> AsyncIterator[Chunk]:
+        """Yield a call's chunks. Raises `ModelFailed`."""
+        try:
+            async with self._client.chat.completions.with_streaming_response.create(
+                **request,
+                stream=True,
+                stream_options={"include_usage": True},
+                extra_headers={"X-Client-Request-Id": call_id},
+            ) as response:
+                async for chunk in _chunks(response.iter_lines()):
+                    yield chunk
+        except openai.APIStatusError as error:
+            raise ModelFailed(f"upstream_{error.status_code}", _told(error)) from error
+        except openai.APITimeoutError as error:
+            raise ModelFailed("upstream_timeout", "the model did not answer in time") from error
+        except (openai.APIError, httpx2.HTTPError, OSError) as error:
+            raise ModelFailed("upstream_cut", "the connection to the model broke off") from error
+        except msgspec.DecodeError as error:
+            raise ModelFailed("upstream_malformed", "the model sent something unreadable") from error
+
+
+async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
+    """Yield the chunks of an event stream up to `[DONE]`. Raises `ModelFailed` when it ends before."""
+    async for line in lines:
+        if not line.startswith("data:"):
+            continue
+        data = line[5:].strip()
+        if data == "[DONE]":
+            return
+        chunk = _decode(data)
+        if chunk.error is not None:
+            raise ModelFailed("upstream_error", str(chunk.error.get("message", ""))[:300])
+        yield chunk
+    raise ModelFailed("upstream_cut", "the model's stream ended before it was done")
+
+
+def _told(error: openai.APIStatusError) -> str:
+    """Return what the provider said, without anything of the request."""
+    body = error.body if isinstance(error.body, dict) else {}
+    return str(body.get("message") or f"the model answered {error.status_code}")[:300]

@@ -1,0 +1,85 @@
+"""The built-in tools. Each is a JSON-schema description and an async function of its arguments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import simpleeval
+
+Arguments = Mapping[str, Any]
+
+_MAX_RESULT_CHARS = 4_000
+
+
+class ToolError(Exception):
+    """A tool was called wrongly; the model is told, and may try again."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    call: Callable[[Arguments], Awaitable[str]]
+
+    def schema(self) -> dict[str, Any]:
+        """Return the tool as the chat-completions API takes it."""
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": function}
+
+
+async def _calculate(arguments: Arguments) -> str:
+    expression = arguments.get("expression")
+    if not isinstance(expression, str) or len(expression) > 200:
+        raise ToolError("`expression` must be a text of at most 200 characters")
+    evaluator = simpleeval.SimpleEval(functions={"abs": abs, "min": min, "max": max, "round": round})
+    # Attributes and names have no use in arithmetic.
+    evaluator.nodes = {k: v for k, v in evaluator.nodes.items() if k not in (ast.Attribute, ast.Name)}
+    try:
+        return str(evaluator.eval(expression))[:_MAX_RESULT_CHARS]
+    except (simpleeval.InvalidExpression, ArithmeticError, SyntaxError, TypeError, ValueError) as error:
+        raise ToolError(f"cannot evaluate: {error}") from error
+
+
+async def _current_time(arguments: Arguments) -> str:
+    zone = arguments.get("timezone", "UTC")
+    try:
+        return datetime.now(ZoneInfo(str(zone))).isoformat(timespec="seconds")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ToolError(f"unknown time zone {zone!r}; use an IANA name such as Europe/Berlin") from error
+
+
+_BUILT_IN = (
+    Tool(
+        "calculator",
+        "Evaluate an arithmetic expression and return its value.",
+        {
+            "type": "object",
+            "properties": {"expression": {"type": "string", "description": "e.g. (3 + 4) * 12.5"}},
+            "required": ["expression"],
+        },
+        _calculate,
+    ),
+    Tool(
+        "current_time",
+        "Return the current date and time in a time zone.",
+        {
+            "type": "object",
+            "properties": {"timezone": {"type": "string", "description": "IANA name, UTC by default"}},
+        },
+        _current_time,
+    ),
+)
+BUILT_IN: Mapping[str, Tool] = {tool.name: tool for tool in _BUILT_IN}
+
+
+def select(names: Iterable[str]) -> dict[str, Tool]:
+    """Return the built-in tools of these names; a name that is none is left out."""
+    return {name: BUILT_IN[name] for name in names if name in BUILT_IN}
