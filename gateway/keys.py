@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from hashlib import sha256
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.errors import InstanceInactive, InvalidApiKey, LimitsUnavailable
+from kit import api_keys
 from kit.clock import Clock
 from kit.redis_client import get_bytes
 from metering.prices import PriceBook
@@ -44,11 +44,6 @@ class _Cached:
     until_ms: int
 
 
-def digest_of(key: str) -> str:
-    """Return what a key is stored and looked up by. Keys carry 128 random bits, so a plain hash will do."""
-    return sha256(key.encode()).hexdigest()
-
-
 class KeyDirectory:
     """Resolves API keys. Raises the gateway's errors."""
 
@@ -62,9 +57,9 @@ class KeyDirectory:
 
     async def resolve(self, key: str) -> Caller:
         """Return who calls with `key`. Raises `InvalidApiKey`, `InstanceInactive`, `LimitsUnavailable`."""
-        if not key or len(key) > 256:
-            raise InvalidApiKey("send the instance's key in the X-API-Key header")
-        digest = digest_of(key)
+        if not api_keys.is_well_formed(key):
+            raise InvalidApiKey("send one of the instance's keys in the X-API-Key header")
+        digest = api_keys.digest(key)
         cached = self._cache.get(digest)
         if cached is None or cached.until_ms <= self._clock():
             cached = _Cached(await self._load(digest), self._clock() + self._ttl_ms)

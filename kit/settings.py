@@ -123,6 +123,22 @@ class StackSettings(_Settings):
     log_level: str = "INFO"
 
 
+class EmbeddedSettings(_Settings):
+    """Where the embedded servers listen; a port that is taken is replaced by a free one."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_EMBEDDED_")
+    kafka_port: int = Field(default=19092, ge=1, le=65_535)
+    kafka_controller_port: int = Field(default=19093, ge=1, le=65_535)
+    valkey_port: int = Field(default=16379, ge=1, le=65_535)
+    clickhouse_port: int = Field(default=18123, ge=1, le=65_535)
+    provider_port: int = Field(default=18082, ge=1, le=65_535)
+    metering_ops_port: int = Field(default=18085, ge=1, le=65_535)
+    warehouse_ops_port: int = Field(default=18086, ge=1, le=65_535)
+    relay_ops_port: int = Field(default=18087, ge=1, le=65_535)
+    #: Multiplies the local model's delays; 0 answers at once.
+    provider_time_scale: float = Field(default=1.0, ge=0, le=100)
+
+
 Loaded = TypeVar("Loaded", bound=_Settings)
 
 

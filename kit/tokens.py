@@ -22,7 +22,7 @@ from tiktoken_ext import openai_public
 DEFAULT_ENCODING = "o200k_base"
 _BUNDLED = frozenset({"o200k_base", "cl100k_base"})
 
-#: A word of this many letters makes the merge superlinear; cutting longer texts costs at most one token a cut.
+#: Very long words make the merge slow; cutting longer texts costs at most one token a cut.
 _PIECE_CHARS = 8_192
 
 #: OpenAI's chat format: tokens around each message, and before the answer.

@@ -100,7 +100,7 @@ class Execution:
         self.cancel()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield the frames as lines, as many at once as there are; not read to the end, the run is abandoned."""
+        """Yield the frames as lines, as many at once as there are. A reader that leaves abandons the run."""
         try:
             while (frame := await self._frames.get()) is not None:
                 lines = [encode_frame(frame)]

@@ -128,7 +128,7 @@ class RunSnapshot(Struct, frozen=True, kw_only=True):
 
     instance_id: Id
     run_id: Id
-    version: Count
+    version: Annotated[int, Meta(ge=0, le=MAX_EXACT)]
     status: RunStatus
     channel: Channel
     key_id: OptionalId = ""

@@ -64,13 +64,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def commit_with_metadata(self, offsets: Mapping[TP, aiokafka.structs.OffsetAndMetadata]) -> None:
         """Commit offsets with metadata. Raises `KafkaError`, also when another member owns the partition."""
-        await self._in_thread(self._ensure_consumer().commit(dict(offsets)))
+        named = {driver.ensure_aiokafka_TP(tp): value for tp, value in offsets.items()}
+        await self._in_thread(self._ensure_consumer().commit(named))
 
     async def committed_with_metadata(self, tps: Iterable[TP]) -> Mapping[TP, tuple[int, str]]:
         """Return the group's committed offsets and their metadata, where there is a commit."""
         coordinator = self._ensure_consumer()._coordinator
-        found = await self._in_thread(coordinator.fetch_committed_offsets(list(tps)))
-        return {tp: (value.offset, value.metadata) for tp, value in found.items() if value.offset >= 0}
+        named = [driver.ensure_aiokafka_TP(tp) for tp in tps]
+        found = await self._in_thread(coordinator.fetch_committed_offsets(named))
+        return {
+            TP(tp.topic, tp.partition): (value.offset, value.metadata)
+            for tp, value in found.items()
+            if value.offset >= 0
+        }
 
     async def _in_thread(self, call: Coroutine[Any, Any, Any]) -> Any:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.thread_loop))

@@ -99,8 +99,8 @@ class WarehouseRole:
             return first
         while True:
             try:
-                client = await self._connect()
-                return await recovery.stored_positions(client, missing, _TABLE_OF, first)
+                async with await self._connect() as client:
+                    return await recovery.stored_positions(client, missing, _TABLE_OF, first)
             except (ClickHouseError, OSError) as error:
                 log.warning("ClickHouse is away; waiting for it", extra={"error": repr(error)})
                 await asyncio.sleep(1.0)

@@ -1,0 +1,1 @@
+"""The embedded stack: everything Runmeter needs, on one machine, and the `runmeter` command."""

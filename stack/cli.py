@@ -1,0 +1,44 @@
+"""The `runmeter` command. A subcommand is a function that declares its options and one that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stack import up
+from stack.errors import StackError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand."""
+
+    help: str
+    declare: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command("start the stack", up.add_up_arguments, up.up),
+    "status": Command("show what runs", up.add_json_argument, up.status),
+    "down": Command("stop the stack", up.add_json_argument, up.down),
+}
+
+
+def main() -> None:
+    """Parse the command line, run one subcommand, exit with its status."""
+    parser = argparse.ArgumentParser(prog="runmeter", description=__doc__.splitlines()[0])
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        command.declare(subparsers.add_parser(name, help=command.help))
+    args = parser.parse_args()
+    try:
+        sys.exit(COMMANDS[args.command].run(args))
+    except StackError as error:
+        sys.exit(f"runmeter: {error}")
+
+
+if __name__ == "__main__":
+    main()

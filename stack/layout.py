@@ -1,0 +1,171 @@
+"""Which parts a stack has, where they listen, and what each is told by its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.settings import (
+    ClickHouseSettings,
+    ConsoleApiSettings,
+    ConsoleSettings,
+    EmbeddedSettings,
+    GatewaySettings,
+    KafkaSettings,
+    RedisSettings,
+    RunnerSettings,
+)
+from stack import ports, servers
+from stack.process import ChildSpec
+from stack.seed import DemoAccess
+from stack.state import Urls
+
+#: Setting → the part it replaces: where it is set, `up` uses what it names and does not start the part.
+REPLACED_BY: Mapping[str, str] = {
+    "kafka": "RUNMETER_KAFKA_BOOTSTRAP",
+    "valkey": "RUNMETER_REDIS_URL",
+    "clickhouse": "RUNMETER_CLICKHOUSE_URL",
+    "provider": "RUNMETER_RUNNER_MODEL_BASE_URL",
+}
+
+_WORKERS = ("metering", "warehouse", "relay")
+
+
+def is_replaced(part: str) -> bool:
+    """Return whether a setting names another server for this part."""
+    return bool(os.environ.get(REPLACED_BY[part]))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Ports and addresses of one stack."""
+
+    data_dir: Path
+    ports: Mapping[str, int]
+    demo: DemoAccess
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        if is_replaced("kafka"):
+            return KafkaSettings()
+        return KafkaSettings(bootstrap=f"127.0.0.1:{self.ports['kafka']}")
+
+    @property
+    def redis(self) -> RedisSettings:
+        return (
+            RedisSettings()
+            if is_replaced("valkey")
+            else RedisSettings(url=self._url("redis", "valkey") + "/0")
+        )
+
+    @property
+    def clickhouse(self) -> ClickHouseSettings:
+        if is_replaced("clickhouse"):
+            return ClickHouseSettings()
+        return ClickHouseSettings(url=self._url("http", "clickhouse"))
+
+    @property
+    def model_base_url(self) -> str:
+        if is_replaced("provider"):
+            return RunnerSettings().model_base_url
+        return self._url("http", "provider") + "/v1"
+
+    @property
+    def urls(self) -> Urls:
+        """Where everything answers."""
+        return Urls(
+            gateway_url=self._url("http", "gateway"),
+            console_api_url=self._url("http", "console_api"),
+            console_url=self._url("http", "console"),
+            clickhouse_url=self.clickhouse.url,
+            kafka_bootstrap=self.kafka.bootstrap,
+            redis_url=self.redis.url,
+        )
+
+    def _url(self, scheme: str, part: str) -> str:
+        return f"{scheme}://127.0.0.1:{self.ports[part]}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what every child is told."""
+        return {
+            "RUNMETER_DATA_DIR": str(self.data_dir.resolve()),
+            "RUNMETER_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
+            "RUNMETER_REDIS_URL": self.redis.url,
+            "RUNMETER_CLICKHOUSE_URL": self.clickhouse.url,
+            "RUNMETER_RUNNER_MODEL_BASE_URL": self.model_base_url,
+            "RUNMETER_GATEWAY_PORT": str(self.ports["gateway"]),
+            "RUNMETER_GATEWAY_RUNNER_URL": self._url("http", "runner"),
+            "RUNMETER_GATEWAY_SPOOL_DIR": str((self.data_dir / "spool" / "gateway").resolve()),
+            "RUNMETER_RUNNER_PORT": str(self.ports["runner"]),
+            "RUNMETER_RUNNER_SPOOL_DIR": str((self.data_dir / "spool" / "runner").resolve()),
+            "RUNMETER_CONSOLE_API_PORT": str(self.ports["console_api"]),
+            "RUNMETER_CONSOLE_PORT": str(self.ports["console"]),
+            "RUNMETER_CONSOLE_API_URL": self._url("http", "console_api"),
+        }
+
+    def servers(self) -> list[ChildSpec]:
+        """Return the parts that are not ours and not replaced."""
+        specs: list[ChildSpec] = []
+        if not is_replaced("kafka"):
+            data = self.data_dir / "kafka"
+            specs.append(servers.kafka(data, self.ports["kafka"], self.ports["kafka_controller"]))
+        if not is_replaced("valkey"):
+            specs.append(servers.valkey(self.data_dir / "valkey", self.ports["valkey"]))
+        if not is_replaced("clickhouse"):
+            specs.append(servers.clickhouse(self.data_dir / "clickhouse", self.ports["clickhouse"]))
+        if not is_replaced("provider"):
+            specs.append(servers.provider(self.ports["provider"], EmbeddedSettings().provider_time_scale))
+        return specs
+
+    def edge_services(self) -> list[ChildSpec]:
+        """Return the HTTP services: they start without the servers and wait for them."""
+        token = {"RUNMETER_CONSOLE_ACCESS_TOKEN": self.demo.admin_token}
+        return [
+            self._service("runner", "runner", self.ports["runner"]),
+            self._service("gateway", "gateway", self.ports["gateway"]),
+            self._service("console_api", "console_api", self.ports["console_api"]),
+            self._service("console", "console", self.ports["console"], token),
+        ]
+
+    def workers(self) -> list[ChildSpec]:
+        """Return the workers: they need the topics and the tables."""
+        return [
+            self._service(
+                name,
+                f"streams.{name}",
+                self.ports[f"{name}_ops"],
+                {"RUNMETER_WORKER_METRICS_PORT": str(self.ports[f"{name}_ops"])},
+            )
+            for name in _WORKERS
+        ]
+
+    def _service(self, name: str, module: str, port: int, env: Mapping[str, str] | None = None) -> ChildSpec:
+        return ChildSpec(
+            name,
+            (sys.executable, "-m", module),
+            env={**self.environment(), **(env or {})},
+            ready=servers.http_ready(port, "/healthz" if name == "console" else "/readyz"),
+        )
+
+
+def plan(data_dir: Path, remembered: Mapping[str, int], demo: DemoAccess) -> Layout:
+    """Return a layout with free ports: the remembered ones, else the settings', else any."""
+    embedded = EmbeddedSettings()
+    wanted = {
+        "kafka": embedded.kafka_port,
+        "kafka_controller": embedded.kafka_controller_port,
+        "valkey": embedded.valkey_port,
+        "clickhouse": embedded.clickhouse_port,
+        "provider": embedded.provider_port,
+        "gateway": GatewaySettings().port,
+        "runner": RunnerSettings().port,
+        "console_api": ConsoleApiSettings().port,
+        "console": ConsoleSettings().port,
+        "metering_ops": embedded.metering_ops_port,
+        "warehouse_ops": embedded.warehouse_ops_port,
+        "relay_ops": embedded.relay_ops_port,
+    }
+    return Layout(data_dir, ports.choose(wanted, remembered), demo)
