@@ -48,7 +48,9 @@ class Config:
     @classmethod
     def load(cls) -> Config:
         """Read the environment. Raises `SystemExit` with the variable to correct."""
-        return cls(load(ConsoleApiSettings), load(RedisSettings), load(ClickHouseSettings), load(KafkaSettings))
+        return cls(
+            load(ConsoleApiSettings), load(RedisSettings), load(ClickHouseSettings), load(KafkaSettings)
+        )
 
 
 def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from starlette.datastructures import MutableHeaders
@@ -9,11 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console_api.errors import send_problem
 from console_api.metrics import Metrics
-from kit.problems import BodyTooLarge
+from kit.problems import BodyTooLarge, Problem
+
+log = logging.getLogger(__name__)
 
 #: Nothing here takes a large body yet.
 MAX_BODY_BYTES = 65_536
 
+_UNEXPECTED = "An unexpected error was logged. Try again, or report the time of this answer."
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,10 +41,12 @@ class Edge:
             return
         started = time.perf_counter()
         status = 500
+        answering = False
 
         async def secured(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
+                answering = True
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -49,6 +55,10 @@ class Edge:
 
         try:
             await _with_body_limit(self._app, scope, receive, secured)
+        except Exception:
+            log.exception("unexpected error", extra={"path": scope["path"]})
+            if not answering:
+                await send_problem(secured, Problem(_UNEXPECTED))
         finally:
             self._count(scope, status, time.perf_counter() - started)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from console_api.money import Credits, CreditsMicro, credits_of
-from metering.totals import COUNTERS
+from metering.totals import CHARGED, COUNTERS
 
 #: Counter names on the wire: money is named by its unit.
 WIRE_NAMES = tuple("credits_micro" if name == "charged" else name for name in COUNTERS)
@@ -43,5 +43,5 @@ class Totals(BaseModel):
 def wire_totals(vector: Sequence[int]) -> dict[str, int | str]:
     """Return a counter vector (order of `COUNTERS`) by its wire names, with credits as a decimal too."""
     named: dict[str, int | str] = dict(zip(WIRE_NAMES, vector, strict=True))
-    named["credits"] = credits_of(vector[-1])
+    named["credits"] = credits_of(vector[CHARGED])
     return named

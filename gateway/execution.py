@@ -113,7 +113,7 @@ class Run:
             return answer
         finally:
             opening.cancel()
-            await self._offer(None)
+            self._end_frames()
 
     async def _execute(self) -> Ended:
         try:
@@ -139,7 +139,7 @@ class Run:
             return ended
         return Ended(status="cancelled", error_code=self._cancel_reason, detail="the run was cancelled")
 
-    async def _offer(self, frame: Frame | None) -> None:
+    async def _offer(self, frame: Frame) -> None:
         """Hand a frame to the client's stream; a client that does not read cancels its run."""
         if self._frames is None or self._cancel_reason:
             return
@@ -151,6 +151,13 @@ class Run:
                 await self._frames.put(frame)
         except TimeoutError:
             self.cancel("client_too_slow")
+
+    def _end_frames(self) -> None:
+        """Let the client's stream end, however full it is and whether or not anyone still reads it."""
+        if self._frames is not None:
+            if self._frames.full():
+                self._frames.get_nowait()
+            self._frames.put_nowait(None)
 
     async def _keep(self, answer: Answer, closing: RunEvent) -> None:
         kept = KeptAnswer(instance_id=self.lease.instance_id, answer=answer, closing=closing)

@@ -49,11 +49,19 @@ class Agreement:
     raw: Figures
     #: Runs that nobody got an answer of: their client or gateway went away.
     unacknowledged: int
+    #: Runs that began and have not ended.
+    open_runs: int = 0
     differences: list[str] = field(default_factory=list)
 
     @property
     def exact(self) -> bool:
+        """Whether all witnesses say the same."""
         return not self.differences
+
+    @property
+    def settled(self) -> bool:
+        """Whether they do, and nothing is under way."""
+        return self.exact and not self.open_runs
 
 
 async def compare(
@@ -73,6 +81,7 @@ async def compare(
         },
         raw=dict(zip(FIGURES[1:4], map(int, raw), strict=True)),
         unacknowledged=len(stored.keys() - sent.keys()),
+        open_runs=sum(row[1] == "started" for row in rows),
     )
     found.differences = [*_between_stores(found), *_with_answers(sent, stored)]
     return found

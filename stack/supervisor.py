@@ -1,7 +1,7 @@
 """Starts a stack in the shortest safe order, keeps it running, stops it in reverse.
 
-What needs nothing starts at once (Kafka takes longest, so everything else imports meanwhile); topics and
-tables follow as soon as their servers answer; the workers start when both are there.
+Everything starts at once: Kafka takes longest, and the services import meanwhile and wait for what they need.
+Topics, seed and tables follow as soon as their servers answer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from stack import layout as layouts
 from stack import seed, state, topics
@@ -21,6 +22,7 @@ from stack.errors import StackError
 from stack.process import Child, ChildSpec
 from stack.seed import access
 from stack.state import Process, State
+from streams.warehouse import migrate
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +60,10 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         self._save()
         servers = self._launch(self._layout.servers())
-        edge = self._launch(self._layout.edge_services())
+        services = self._launch([*self._layout.workers(), *self._layout.edge_services()])
         await self._all_ready(servers)
         await asyncio.gather(self._prepare_kafka(), self._migrate())
-        workers = self._launch(self._layout.workers())
-        await self._all_ready([*edge, *workers])
+        await self._all_ready(services)
         self._state.phase = "ready"
         self._save()
 
@@ -88,15 +89,10 @@ class Supervisor:
         await seed.write(self._layout.demo, self._layout.redis, self._layout.kafka)
 
     async def _migrate(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "streams.warehouse.migrate"),
-            env={**os.environ, **self._layout.environment()},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        if process.returncode:
-            raise StackError(f"the warehouse could not be migrated:\n{said.decode()[-2_000:]}")
+        try:
+            await asyncio.to_thread(migrate.bring_up_to_date, self._layout.clickhouse)
+        except (ClickHouseError, migrate.MigrationChanged) as error:
+            raise StackError(f"the warehouse could not be migrated: {error}") from error
 
     async def stop(self) -> None:
         """Stop everything, last started first."""

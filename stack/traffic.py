@@ -1,4 +1,4 @@
-"""A realistic stream of runs through the gateway's public API, as buyers' programs and widgets would send it."""
+"""A realistic stream of runs through the gateway's public API, as programs and widgets would send it."""
 
 from __future__ import annotations
 

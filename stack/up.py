@@ -120,19 +120,23 @@ def status(args: argparse.Namespace) -> int:
 
 def down(args: argparse.Namespace) -> int:
     """Stop the stack and wait until nothing of it runs."""
-    folder = data_dir()
+    stopped = stop(data_dir())
+    print("{}" if args.json else "stopped" if stopped else "nothing was running")
+    return 0
+
+
+def stop(folder: Path) -> bool:
+    """Stop the folder's stack and wait for its end; return whether there was one. Raises `StackError`."""
     found = running(folder)
     if found is None:
-        print("{}" if args.json else "nothing was running")
-        return 0
+        return False
     os.kill(found.supervisor_pid, signal.SIGTERM)
     lock, deadline = state.Lock(folder), time.monotonic() + _STOP_TIMEOUT_S
     while lock.is_held():
         if time.monotonic() > deadline:
             raise StackError(f"the stack did not stop; its supervisor is {found.supervisor_pid}")
         time.sleep(0.1)
-    print("{}" if args.json else "stopped")
-    return 0
+    return True
 
 
 def show(found: State, *, as_json: bool, processes: bool = False) -> None:

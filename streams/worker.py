@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 import faust
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from kit import logs, ops_server
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Batches that may wait between the fetcher and the lanes.
 _BUFFERED_BATCHES = 8
+_TOPICS_EVERY_S = 0.25
 
 
 class Role(Protocol):
@@ -101,6 +104,7 @@ class WorkerApp(faust.App):
             worker_redirect_stdouts=False,
         )
         self._role = role
+        self._kafka = kafka
         self._reader = Reader(self)
         self._settings = worker
         self._lanes = role.lanes()
@@ -120,6 +124,7 @@ class WorkerApp(faust.App):
     async def on_start(self) -> None:
         await super().on_start()
         async with _unsafe_on_error("the worker could not start"):
+            await _topics_exist(self._kafka, {topic.name for topic in self._role.topics})
             await self._role.start(self._reader)
             if self._settings.metrics_port:
                 self._ops = await ops_server.serve(self._settings.metrics_port, self._watchdog.readiness)
@@ -150,10 +155,28 @@ def run(role: Role) -> None:
     """Run one worker until it is told to stop. The process exits non-zero when it stopped itself."""
     stack, kafka, settings = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
     logs.configure(role.name, stack.log_level)
-    # Batches are large and hold no cycles: looking for them at the default thresholds costs a third of it all.
+    # Batches are large and hold no cycles: looking for those costs a third of the worker by default.
     gc.set_threshold(200_000, 20, 100)
     app = WorkerApp(role, kafka, settings)
     faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
+
+
+async def _topics_exist(kafka: KafkaSettings, wanted: set[str]) -> None:
+    """Wait for Kafka and for the topics: whoever creates them may start after the workers."""
+    said = False
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        try:
+            await admin.start()
+            if wanted <= set(await admin.list_topics()):
+                return
+        except (KafkaError, OSError) as error:
+            if not said:
+                log.info("waiting for Kafka", extra={"error": repr(error)})
+            said = True
+        finally:
+            await admin.close()
+        await asyncio.sleep(_TOPICS_EVERY_S)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,10 @@
 """`python -m stack.provider`: serve the local model provider."""
 
+from __future__ import annotations
+
 import argparse
+import logging
+import math
 import os
 
 import uvicorn
@@ -8,19 +12,46 @@ import uvicorn
 from kit import logs
 from stack.provider.app import create_app
 
-if __name__ == "__main__":
+
+class _NotCut(logging.Filter):
+    """Drops the server's complaint about responses that a fault cut on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != "ASGI callable returned without completing response."
+
+
+def _scale(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m stack.provider", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--time-scale", type=float, default=1.0, help="multiplies the delays; 0: none")
+    parser.add_argument("--time-scale", type=_scale, default=1.0, help="multiplies the delays; 0: none")
     args = parser.parse_args()
     logs.configure("provider")
+    logging.getLogger("uvicorn.error").addFilter(_NotCut())
     uvicorn.run(
         create_app(args.time_scale, os.environ.get("RUNMETER_PROVIDER_API_KEY", "")),
         host=args.host,
         port=args.port,
         loop="uvloop",
         http="httptools",
+        ws="none",
+        lifespan="off",
         access_log=False,
         log_config=None,
+        server_header=False,
+        # Longer than clients keep idle connections: the side that sends next must not find it closed.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
     )
+
+
+if __name__ == "__main__":
+    main()

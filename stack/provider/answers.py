@@ -1,152 +1,157 @@
-"""What the provider says: readable sentences that are a pure function of the request."""
+"""What the model says: readable English that is a pure function of the model and the conversation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+
+import msgspec
 
 from kit import tokens
+from stack.provider import conversation
+from stack.provider.conversation import Message, ToolResult
+from stack.provider.phrases import BODIES, OPENINGS, STOP_WORDS
 
-Message = Mapping[str, Any]
+SHORTEST, LONGEST = 20, 150
 
-_WORD = re.compile(r"[A-Za-zÀ-ÿ]{4,}")
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
-_STOP = frozenset(
-    [
-        "about",
-        "after",
-        "again",
-        "also",
-        "because",
-        "been",
-        "before",
-        "being",
-        "between",
-        "could",
-        "does",
-        "doing",
-        "each",
-        "from",
-        "have",
-        "having",
-        "here",
-        "into",
-        "just",
-        "more",
-        "most",
-        "other",
-        "over",
-        "please",
-        "should",
-        "some",
-        "such",
-        "than",
-        "that",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "tell",
-        "under",
-        "very",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "will",
-        "with",
-        "would",
-        "your",
-        "yours",
-    ]
+_WORD = re.compile(r"[^\W_]{3,}")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_BULLET = re.compile(r"^\s*(?:[-*•#>]+|\[?\d{1,3}[\].)])\s*")
+_CONTEXT_MARK = re.compile(
+    r"<context>|\b(?:context|passages|documents|sources|knowledge)\b[^\n:]{0,40}:", re.I
 )
-_OPENINGS = (
-    "Here is what matters about {topic}.",
-    "Thank you for asking about {topic}.",
-    "The short answer on {topic} is simple.",
-    "Let me explain {topic} step by step.",
-)
-_BODIES = (
-    "Most teams begin with {topic} and keep the rest for later.",
-    "It depends on {other}, which is worth checking first.",
-    "In practice {topic} and {other} go together.",
-    "You can change {other} at any time without losing anything.",
-    "A good rule is to write down what {topic} should achieve.",
-    "If {other} is not clear yet, start small and measure.",
-    "We usually see results within a few days.",
-    "Do not forget to review {topic} once a month.",
-)
+_INSTRUCTION = re.compile(r"(?:you are|you must|answer|use|always|never|do not|don't|if|be|reply)\b", re.I)
+_MAX_CONTEXT_CHARS = 200_000
+_MAX_QUESTION_CHARS = 8_000
+_MAX_QUOTED_CHARS = 400
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def answer(model: str, messages: Sequence[Message]) -> str:
-    """Return the answer to the last user message, drawn from tool results or context where there are any."""
-    question = last_user_text(messages)
-    results = _tool_results(messages)
+    """Return the answer to the last user message, from tool results or context where there are any."""
+    results = conversation.tool_results(messages)
     if results:
-        return f"The result is {'; '.join(results)}."
-    passages = _best_passages(question, messages)
-    return passages or _composed(model, question)
+        return " ".join(_told(result) for result in results)
+    question = conversation.question(messages)[:_MAX_QUESTION_CHARS]
+    context = conversation.system_text(messages)[:_MAX_CONTEXT_CHARS]
+    quoted = _quoted(question, context) if context else ""
+    if quoted:
+        return quoted
+    seed = sha256(_encode((model, messages))).digest()
+    return _composed(model, question, seed)
 
 
-def last_user_text(messages: Sequence[Message]) -> str:
-    """Return the text of the last message the user wrote."""
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            return text_of(message)
-    return ""
+def _told(result: ToolResult) -> str:
+    """Return a sentence or two that say what a tool answered."""
+    text = _clipped(" ".join(result.text.split())) or "nothing"
+    if text.lower().startswith("error"):
+        return f"I could not use {result.name}: {text.partition(':')[2].strip() or text}."
+    if result.name == "calculator":
+        return f"The result of {_expression(result)} is {text}."
+    if result.name == "current_time":
+        return f"The current time is {text}."
+    return f"According to {result.name}, the answer is: {text}"
 
 
-def text_of(message: Message) -> str:
-    """Return a message's text; of parts, the texts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    return " ".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))
+def _expression(result: ToolResult) -> str:
+    try:
+        arguments = msgspec.json.decode(result.arguments, type=dict[str, object])
+    except msgspec.DecodeError:
+        return "the calculation"
+    return _clipped(str(arguments.get("expression", "the calculation")))
 
 
-def exactly(length: int, model: str, text: str) -> str:
-    """Return `text`, repeated and cut to exactly `length` tokens."""
-    encoding = tokens.encoding_for(model)
-    ids = encoding.encode_ordinary(text + " ") or [0]
-    return encoding.decode((ids * (length // len(ids) + 1))[:length])
+@lru_cache(maxsize=1_024)
+def _quoted(question: str, context: str) -> str:
+    """Return the sentences of the context, two at most, with most words in common with the question.
 
-
-def _tool_results(messages: Sequence[Message]) -> list[str]:
-    results: list[str] = []
-    for message in reversed(messages):
-        if message.get("role") == "tool":
-            results.insert(0, text_of(message)[:200])
-        elif message.get("role") == "user":
-            break
-    return results
-
-
-def _best_passages(question: str, messages: Sequence[Message]) -> str:
-    """Return the two sentences of the system's context that share most words with the question."""
-    wanted = {word.lower() for word in _WORD.findall(question)} - _STOP
-    context = "\n".join(text_of(m) for m in messages if m.get("role") == "system")
+    Without a heading that says "context", instructions look much like passages: two common words are needed
+    then, and sentences that instruct do not count.
+    """
+    mark = _CONTEXT_MARK.search(context)
+    passages = context[mark.end() :] if mark else context
+    wanted = _stems(question)
     scored = []
-    for at, sentence in enumerate(s.strip() for s in _SENTENCE.findall(context)):
-        overlap = len(wanted & {word.lower() for word in _WORD.findall(sentence)})
-        if overlap >= 2:
-            scored.append((-overlap, at, sentence))
-    best = sorted(sorted(scored)[:2], key=lambda item: item[1])
-    return " ".join(sentence for _, _, sentence in best)
+    for at, sentence in enumerate(_SENTENCE_END.split(passages)):
+        plain = _BULLET.sub("", sentence).strip()
+        overlap = len(wanted & _stems(plain))
+        if overlap >= (1 if mark else 2) and (mark or not _INSTRUCTION.match(plain)):
+            scored.append((-overlap, at, plain))
+    scored.sort()
+    # A second sentence is worth saying only when it is about as much to the point.
+    best = [item for item in scored[:2] if item[0] * 4 <= scored[0][0] * 3]
+    return " ".join(_clipped(plain) for _, _, plain in sorted(best, key=lambda item: item[1]))
 
 
-def _composed(model: str, question: str) -> str:
-    seed = sha256(f"{model}\n{question}".encode()).digest()
-    words = [word.lower() for word in _WORD.findall(question) if word.lower() not in _STOP] or ["this"]
-    topic, other = words[seed[0] % len(words)], words[seed[1] % len(words)]
-    count = 1 + seed[2] % 6
-    picked = [_OPENINGS[seed[3] % len(_OPENINGS)]]
-    picked += [_BODIES[(seed[4] + 3 * i) % len(_BODIES)] for i in range(count)]
-    return " ".join(picked).format(topic=topic, other=other)
+def _stems(text: str) -> set[str]:
+    return {_stem(word) for word in _WORD.findall(text.lower()) if word not in STOP_WORDS}
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ed", "es", "s"):
+        if len(word) > len(ending) + 3 and word.endswith(ending):
+            word = word[: -len(ending)]
+            break
+    return word.removesuffix("e")
+
+
+def _composed(model: str, question: str, seed: bytes) -> str:
+    """Return sentences on the question's topics, `SHORTEST` to `LONGEST` tokens as the seed has it."""
+    topics = _topics(question)
+    target = SHORTEST + int.from_bytes(seed[:2], "big") % (LONGEST - SHORTEST + 1)
+    topic = topics[seed[2] % len(topics)]
+    others = [other for other in topics if other != topic] or ["the details"]
+    other = others[seed[3] % len(others)]
+    # 5 and the number of bodies have no common divisor: no sentence comes twice.
+    order = [BODIES[(seed[4] + 5 * step) % len(BODIES)] for step in range(len(BODIES))]
+    text = OPENINGS[seed[5] % len(OPENINGS)].format(topic=topic, other=other)
+    length = tokens.count(text, model)
+    for sentence in order:
+        more = " " + sentence.format(topic=topic, other=other)
+        more_tokens = tokens.count(more, model)
+        if length >= SHORTEST and length + more_tokens > target:
+            break
+        text, length = text + more, length + more_tokens
+    return text
+
+
+def _topics(question: str) -> list[str]:
+    """Return what a question is about: words, or two in a row."""
+    topics: list[str] = []
+    run: list[str] = []
+    for word in [*_WORD.findall(question[:2_000].lower()), ""]:
+        telling = word not in STOP_WORDS and bool(word)
+        if run and (not telling or len(run) == 2):
+            topics.append(" ".join(run))
+            run = []
+        if telling:
+            run.append(word[:20])
+    return topics or ["your question"]
+
+
+def _clipped(text: str) -> str:
+    if len(text) <= _MAX_QUOTED_CHARS:
+        return text
+    return text[:_MAX_QUOTED_CHARS].rpartition(" ")[0].rstrip(",;:") + " …"
+
+
+@lru_cache(maxsize=32)
+def of_length(length: int, encoding_model: str) -> str:
+    """Return a text that counts as exactly `length` tokens."""
+    sentences = [s.format(topic="the plan", other="the budget") for s in BODIES]
+    every = " ".join(sentences).split()
+    words = [every[at % len(every)] for at in range(length)]
+    excess = tokens.count(" ".join(words), encoding_model) - length
+    while excess > 0:
+        del words[-excess:]
+        excess = tokens.count(" ".join(words), encoding_model) - length
+    # Counting cuts long texts, and a word across a cut is two tokens; a letter more moves the cut.
+    for filler in ("so", "then", "again", "therefore"):
+        padded = list(words)
+        while (missing := length - tokens.count(" ".join(padded), encoding_model)) > 0:
+            padded += [filler] * missing
+        if missing == 0:
+            return " ".join(padded)
+    raise AssertionError(f"no text has {length} tokens")

@@ -1,22 +1,33 @@
 """Faults on demand: header `X-Fault`, or `[[fault:NAME]]` in the last user message.
 
-`429`, `500`, `503`, `stall:SECONDS`, `cut:CHUNKS`, `no-usage`, `bad-json`, `length:TOKENS`, `first-n:N:STATUS`.
+`429`, `500`, `503`, `stall:SECONDS`, `cut:CHUNKS`, `no-usage`, `bad-json`, `length:TOKENS`,
+`first-n:TIMES:STATUS`. Several combine: markers one after another, header values separated by commas.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
 
-_MARKER = re.compile(r"\[\[fault:([a-z0-9:.-]+)\]\]")
+from stack.provider.errors import ApiError
+
 MAX_STALL_S = 120.0
 MAX_LENGTH = 20_000
 
+_MARKER = re.compile(r"\[\[fault:([^\[\]]{1,80})\]\]")
+_STATUSES = frozenset({"429", "500", "503"})
+_REMEMBERED = 10_000
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with one request; the default is nothing."""
+    """What goes wrong with one request; the default is nothing.
+
+    `stall_s`: seconds before the first byte. `cut_after`: chunks sent before the connection drops; -1: never.
+    `length`: tokens the answer has; 0: as it comes.
+    """
 
     status: int = 0
     stall_s: float = 0.0
@@ -26,36 +37,63 @@ class Fault:
     length: int = 0
 
 
+NONE = Fault()
+
+
 class Faults:
     """Reads faults from requests; counts identical requests for `first-n`."""
 
     def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
 
-    def of(self, header: str, question: str) -> Fault:
-        """Return the request's fault. An unknown name is none."""
-        found = _MARKER.search(question)
-        name, *values = (header or (found.group(1) if found else "")).split(":")
-        match name, values:
-            case (("429" | "500" | "503"), []):
-                return Fault(status=int(name))
-            case "stall", [seconds]:
-                return Fault(stall_s=min(float(seconds), MAX_STALL_S))
-            case "cut", [chunks]:
-                return Fault(cut_after=int(chunks))
-            case "no-usage", []:
-                return Fault(no_usage=True)
-            case "bad-json", []:
-                return Fault(bad_json=True)
-            case "length", [length]:
-                return Fault(length=min(int(length), MAX_LENGTH))
-            case "first-n", [times, status]:
-                self._seen[question] += 1
-                return Fault(status=int(status)) if self._seen[question] <= int(times) else Fault()
+    def of(self, header: str, question: str, identity: bytes) -> Fault:
+        """Return the request's fault. `identity` is equal for identical requests.
+
+        Raises `ApiError` 400 for a fault there is not: a typing error must not pass as a good answer.
+        """
+        names = header.split(",") if header else _MARKER.findall(question)
+        fault = NONE
+        for name in names:
+            try:
+                fault = self._with(fault, name.strip(), identity)
+            except ValueError:
+                raise ApiError(400, "unknown_fault", f"There is no fault {name!r}.", "X-Fault") from None
+        return fault
+
+    def _with(self, fault: Fault, name: str, identity: bytes) -> Fault:
+        change: dict[str, Any]
+        match name.split(":"):
+            case [status] if status in _STATUSES:
+                change = {"status": int(status)}
+            case ["stall", seconds]:
+                change = {"stall_s": min(_positive(float(seconds)), MAX_STALL_S)}
+            case ["cut", chunks]:
+                change = {"cut_after": int(_positive(int(chunks)))}
+            case ["no-usage"]:
+                change = {"no_usage": True}
+            case ["bad-json"]:
+                change = {"bad_json": True}
+            case ["length", length]:
+                change = {"length": min(max(1, int(length)), MAX_LENGTH)}
+            case ["first-n", times, status] if status in _STATUSES:
+                change = {"status": int(status)} if self._count(identity) <= int(times) else {}
             case _:
-                return Fault()
+                raise ValueError(name)
+        return replace(fault, **change)
+
+    def _count(self, identity: bytes) -> int:
+        times = self._seen[identity] = self._seen.pop(identity, 0) + 1
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return times
 
 
-def without_marker(text: str) -> str:
+def without_markers(text: str) -> str:
     """Return the text as the model should read it."""
-    return _MARKER.sub("", text)
+    return _MARKER.sub("", text) if "[[" in text else text
+
+
+def _positive(value: float) -> float:
+    if not value >= 0:  # not `<`: NaN compares false with everything
+        raise ValueError(value)
+    return value

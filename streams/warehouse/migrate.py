@@ -78,10 +78,8 @@ def apply(client: Client, wanted: list[Migration]) -> list[Migration]:
     return missing
 
 
-def main() -> None:
+def bring_up_to_date(settings: ClickHouseSettings) -> None:
     """Create the database and apply every missing migration."""
-    logs.configure("migrate", load(StackSettings).log_level)
-    settings = load(ClickHouseSettings)
     admin = clickhouse_client.connect_sync(settings, "default")
     admin.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
     admin.close()
@@ -91,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logs.configure("migrate", load(StackSettings).log_level)
+    bring_up_to_date(load(ClickHouseSettings))

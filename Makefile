@@ -1,0 +1,95 @@
+# Everything a developer or CI runs. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+ENV_STAMP := $(VENV)/.synced
+KAFKA := build/kafka
+KAFKA_STAMP := $(KAFKA)/.fetched
+UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+
+# $(call packages,COMMAND THAT SUCCEEDS WHEN THEY ARE THERE,DEBIAN PACKAGES)
+define packages
+if ! { $(1); } >/dev/null 2>&1; then \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(2); \
+  else echo "missing: $(2). Run: sudo apt-get install -y $(2)" >&2; exit 1; fi; fi
+endef
+
+# A shim of a version manager may exist and refuse to run, so each is asked.
+define find_python
+for python in python3 python3.12 python3.11; do \
+  if $$python -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; \
+  then break; fi; python=; done; \
+if [ -z "$$python" ]; then echo "Python 3.11 or 3.12 with venv is needed and was not found" >&2; exit 1; fi
+endef
+
+java_is_new_enough = java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])'
+
+.PHONY: help setup browser demo up down test lint format types check bench env-example clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(ENV_STAMP) $(KAFKA_STAMP) ## Install what `make demo` needs (Python packages, Java, Kafka)
+
+$(ENV_STAMP): requirements.lock pyproject.toml
+	@$(call packages,python3 -c 'import ensurepip',python3-venv)
+	@if [ ! -x $(BIN)/python ]; then $(find_python); $$python -m venv $(VENV); fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@[ "$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2)" = "$(UV_VERSION)" ] \
+	  || $(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
+	@# Compiled once here, each of the processes of `up` starts a second earlier.
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(KAFKA_STAMP): stack/kafka/pom.xml
+	@$(call packages,$(java_is_new_enough),openjdk-17-jre-headless)
+	@$(call packages,command -v mvn,maven)
+	@rm -rf $(KAFKA) $(KAFKA).partial
+	mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(KAFKA).partial
+	@mv $(KAFKA).partial $(KAFKA)
+	@touch $@
+
+browser: ## Install Chromium, which the browser tests drive
+	@$(call packages,command -v chromium,chromium)
+
+demo: setup ## Start everything, drive traffic, show the result (ARGS="…" is passed on)
+	@$(BIN)/runmeter demo $(ARGS)
+
+up: setup ## Start the stack in the background
+	@$(BIN)/runmeter up --detach $(ARGS)
+
+down: ## Stop the stack
+	@$(BIN)/runmeter down $(ARGS)
+
+test: setup browser ## Run every test (ARGS="-k name" is passed on)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(ENV_STAMP) ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(ENV_STAMP) ## Format, and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(ENV_STAMP) ## Check types
+	@$(BIN)/mypy
+
+check: lint types test ## Everything CI runs
+
+bench: setup ## Measure (ARGS="…" is passed on)
+	@$(BIN)/runmeter bench $(ARGS)
+
+env-example: $(ENV_STAMP) ## Write .env.example from kit/settings.py
+	@$(BIN)/python -m stack.env_example > .env.example
+
+clean: ## Remove what was built and cached; the data in .runmeter stays
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

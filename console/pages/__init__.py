@@ -1,0 +1,1 @@
+"""One module per page, the frame around them, and the sign-in."""

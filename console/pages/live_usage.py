@@ -1,0 +1,153 @@
+"""`/account/instances/{id}`: live usage of one instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from fastapi.responses import Response
+from nicegui import ui
+
+from console.components.chart import Series, live_chart
+from console.components.connection import connection_badge
+from console.components.runs_table import runs_table
+from console.components.text import Text, box
+from console.components.tile import Formula, tile
+from console.models import Instance, LiveWindow
+from console.pages.frame import static_url
+from console.pages.instance_frame import instance_page
+from console.services import Services
+from console.session import locale
+
+_FAILED = ("failed", "limit_exceeded", "lost")
+_MICRO = 1e-6
+
+
+def register(services: Services) -> None:
+    """Add the page."""
+
+    @ui.page("/account/instances/{instance_id}")
+    async def live_usage(instance_id: str) -> Response | None:
+        def draw(token: str, instance: Instance) -> None:
+            with box("div", "rm-stack"):
+                _tiles()
+                _charts()
+                runs_table()
+            _connect(services, token, instance.instance_id)
+
+        return await instance_page(services, instance_id, draw, connection_badge)
+
+
+def _tiles() -> None:
+    def counted(testid: str, label: str, *fields: str) -> None:
+        tile(testid, label, "integer", Formula(plus=fields), Formula(plus=fields, source="hour"))
+
+    with box("section").props('aria-labelledby="figures"'):
+        Text("h2", "Figures", "rm-hidden").props('id="figures"')
+        with box("dl", "rm-tiles"):
+            counted("runs", "Runs", "runs")
+            tile(
+                "success-rate",
+                "Success rate",
+                "percent",
+                Formula(plus=("completed",), per=("runs",)),
+                Formula(plus=("completed",), per=("runs",), source="hour"),
+            )
+            counted("tokens-in", "Tokens in", "tokens_in")
+            counted("tokens-out", "Tokens out", "tokens_out")
+            counted("tool-calls", "Tool calls", "tool_calls")
+            used = Formula(plus=("credits_micro",), scale=_MICRO)
+            tile(
+                "credits-used", "Credits used", "credits", used, msgspec.structs.replace(used, source="hour")
+            )
+            _wallet_tile("balance", "Balance", "settled_micro")
+            _wallet_tile("held", "Held for running", "held_micro")
+
+
+def _wallet_tile(testid: str, label: str, field: str) -> None:
+    tile(testid, label, "credits", Formula(plus=(field,), scale=_MICRO, source="wallet"))
+
+
+def _charts() -> None:
+    with box("div", "rm-charts"):
+        live_chart(
+            "runs",
+            "Runs",
+            "second5",
+            Series(name="Completed", formula=Formula(plus=("completed",)), color="chart-1", stack="runs"),
+            Series(name="Failed", formula=Formula(plus=_FAILED), color="chart-4", stack="runs"),
+            Series(name="Cancelled", formula=Formula(plus=("cancelled",)), color="chart-3", stack="runs"),
+            Series(
+                name="Running",
+                formula=Formula(plus=("started",), minus=("runs",)),
+                color="chart-5",
+                stack="runs",
+            ),
+        )
+        live_chart(
+            "tokens",
+            "Tokens",
+            "second5",
+            Series(name="Tokens in", formula=Formula(plus=("tokens_in",)), color="chart-2", stack="tokens"),
+            Series(name="Tokens out", formula=Formula(plus=("tokens_out",)), color="chart-1", stack="tokens"),
+        )
+        live_chart(
+            "credits",
+            "Credits by minute",
+            "minute",
+            Series(
+                name="Credits",
+                formula=Formula(plus=("credits_micro",), scale=_MICRO),
+                color="chart-1",
+                kind="credits",
+            ),
+        )
+        live_chart(
+            "latency",
+            "Latency and errors",
+            "minute",
+            Series(name="Failed runs", formula=Formula(plus=_FAILED), color="chart-4", axis=1),
+            Series(
+                name="Mean duration",
+                formula=Formula(plus=("duration_ms",), per=("runs",)),
+                color="chart-2",
+                kind="duration",
+                shape="line",
+            ),
+        )
+
+
+def _connect(services: Services, token: str, instance_id: str) -> None:
+    """Feed this tab for as long as it is open."""
+    client = ui.context.client
+    config = msgspec.json.encode({"locale": locale().tag, "fields": LiveWindow.__struct_fields__}).decode()
+    ui.add_head_html(
+        f"<script>window.runmeterConfig={config};window.runmeterQueue=[];"
+        "window.runmeter=(message)=>window.runmeterQueue.push(message);</script>"
+        f'<script type="module" src="{static_url()}/live.js"></script>'
+    )
+
+    def send(message: str) -> None:
+        # Straight to the outbox: `run_javascript` would start a task per tab and message.
+        if not client.is_deleted:
+            client.outbox.enqueue_message("run_javascript", {"code": f"runmeter({message})"}, client.id)
+
+    leave: list[Callable[[], None]] = []
+
+    def join() -> None:
+        if not leave:
+            leave.append(services.feeds.join(token, instance_id, send))
+
+    def part() -> None:
+        if leave:
+            leave.pop()()
+
+    def pause() -> None:
+        # The old socket of a tab that is back already may be missed only now.
+        if not client.has_socket_connection:
+            part()
+
+    # A tab whose connection is lost gets nothing, so that nothing piles up for it; back again, it gets all.
+    client.on_connect(join)
+    client.on_disconnect(pause)
+    client.on_delete(part)

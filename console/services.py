@@ -1,0 +1,18 @@
+"""What is built once per process and handed to every page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.api import ApiClient
+from console.live import LiveFeeds
+from console.session import Sessions
+
+
+@dataclass(frozen=True)
+class Services:
+    """The API client, the live feeds over it, and the visitors' sessions."""
+
+    api: ApiClient
+    feeds: LiveFeeds
+    sessions: Sessions

@@ -1,0 +1,49 @@
+"""Usage rows, from ClickHouse."""
+
+from __future__ import annotations
+
+from console_api import sql
+from console_api.stores import Stores
+from console_api.usage.models import MAX_GROUPS, OTHER, UsageQuestion
+from console_api.warehouse import Row
+from schemas.directory import InstanceRecord
+
+_USAGE = sql.read(__file__, "usage")
+_LARGEST_GROUPS = sql.read(__file__, "largest_groups")
+_FRESHNESS = sql.read(__file__, "freshness")
+
+
+def _parameters(instance: InstanceRecord, question: UsageQuestion) -> dict[str, object]:
+    span = question.span
+    return {
+        **sql.scope(instance),
+        "from_ms": span.from_ms,
+        "to_ms": span.to_ms,
+        "group_by": question.group_by,
+    }
+
+
+async def largest_groups(stores: Stores, instance: InstanceRecord, question: UsageQuestion) -> list[str]:
+    """Return the keys of the groups that cost most. Raises `WarehouseAway`."""
+    parameters = {**_parameters(instance, question), "limit": MAX_GROUPS}
+    return [row["group_key"] for row in await stores.warehouse.rows(_LARGEST_GROUPS, parameters)]
+
+
+async def usage(
+    stores: Stores, instance: InstanceRecord, question: UsageQuestion, kept: list[str]
+) -> list[Row]:
+    """Return sums by `level` (0 overall, 1 group, 2 bucket and group). Raises `WarehouseAway`."""
+    parameters = {
+        **_parameters(instance, question),
+        "window": question.window,
+        "tz": question.tz.key,
+        "kept": kept,
+        "other": OTHER,
+    }
+    return await stores.warehouse.rows(_USAGE, parameters)
+
+
+async def newest_ms(stores: Stores, instance: InstanceRecord) -> int | None:
+    """Return when the instance's newest row was recorded, `None` without rows. Raises `WarehouseAway`."""
+    (row,) = await stores.warehouse.rows(_FRESHNESS, sql.scope(instance))
+    return int(row["recorded_at_ms"]) if row["found"] else None

@@ -1,0 +1,78 @@
+"""Totals and zero-filled series out of the warehouse's sums."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from console_api.money import credits_of
+from console_api.stores import Stores
+from console_api.times import iso
+from console_api.totals import WIRE_NAMES
+from console_api.usage import repository, windows
+from console_api.usage.models import UsageQuestion, UsageTotals
+from console_api.warehouse import Row
+from schemas.directory import InstanceRecord
+
+#: Sums by wire name; a series has thousands of them, so they are plain dicts of the shape of `UsageTotals`.
+Sums = dict[str, int | float | str]
+
+_NOTHING: Sums = UsageTotals().model_dump()
+
+
+async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestion) -> dict[str, object]:
+    """Answer the question in the shape of `models.Usage`.
+
+    Raises `InvalidRequest` (too many buckets) and `WarehouseAway`.
+    """
+    starts = windows.starts(question.window, question.span, question.tz)
+    grouped = question.group_by != "none"
+    kept = await repository.largest_groups(stores, instance, question) if grouped else []
+    rows, newest_ms = await asyncio.gather(
+        repository.usage(stores, instance, question, kept), repository.newest_ms(stores, instance)
+    )
+    groups = _groups(rows, kept) if grouped else {}
+    return {
+        "instance_id": instance.instance_id,
+        "from_ms": question.span.from_ms,
+        "to_ms": question.span.to_ms,
+        "window": question.window,
+        "group_by": question.group_by,
+        "timezone": question.tz.key,
+        "totals": next((_sums(row) for row in rows if row["level"] == 0), _NOTHING),
+        "groups": [{"key": key, "totals": totals} for key, totals in groups.items()],
+        "series": _series(rows, starts, list(groups) if grouped else [None]),
+        "freshness": {"recorded_at_ms": newest_ms, "recorded_at": iso(newest_ms) if newest_ms else None},
+    }
+
+
+def _sums(row: Row) -> Sums:
+    sums: Sums = {name: int(row[name]) for name in WIRE_NAMES}
+    sums["credits"] = credits_of(int(row["credits_micro"]))
+    for name, value in zip(("p50", "p95", "p99"), row["durations"], strict=True):
+        sums[f"duration_{name}_ms"] = 0.0 if math.isnan(value) else round(value, 1)
+    return sums
+
+
+def _groups(rows: list[Row], kept: list[str]) -> dict[str, Sums]:
+    """Return the groups' totals, dearest first, the rest at the end."""
+    totals = {row["group_key"]: _sums(row) for row in rows if row["level"] == 1}
+    order = [key for key in kept if key in totals]
+    order += [key for key in totals if key not in kept]
+    return {key: totals[key] for key in order}
+
+
+def _series(rows: list[Row], starts: list[int], groups: list[str] | list[None]) -> list[dict[str, object]]:
+    by_place = {(row["group_key"], int(row["bucket_ms"])): _sums(row) for row in rows if row["level"] == 2}
+    # Union: where a clock change moved a bucket's start, no usage may fall between two buckets.
+    every = [(start, iso(start)) for start in sorted({*starts, *(start for _, start in by_place)})]
+    return [
+        {
+            "group": group,
+            "points": [
+                {"start_ms": start, "start": text, **by_place.get((group or "", start), _NOTHING)}
+                for start, text in every
+            ],
+        }
+        for group in groups
+    ]

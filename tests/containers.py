@@ -1,0 +1,106 @@
+"""Kafka, Valkey and ClickHouse for tests: in containers where a Docker engine answers, embedded elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stack import ports
+from stack.process import Child, ChildSpec
+
+START_SECONDS = 60.0
+
+
+@cache
+def docker_answers() -> bool:
+    """Return whether a Docker engine is there; asked once, for two seconds at most."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.settimeout(2)
+        try:
+            engine.connect(address.removeprefix("unix://"))
+            engine.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in engine.recv(64)
+        except OSError:
+            return False
+
+
+class Embedded:
+    """Runs parts of the embedded stack under a loop of its own, so that sync and async tests may use them.
+
+    The parts are the children of its thread: they end with it, however the tests end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Return what a coroutine returns on the loop."""
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(3 * START_SECONDS)
+
+    @contextmanager
+    def running(self, make: Callable[[], ChildSpec]) -> Iterator[Child]:
+        """Run one part until the block ends."""
+        child: Child = self.run(self._start(make))
+        try:
+            yield child
+        finally:
+            self.run(child.stop())
+
+    async def _start(self, make: Callable[[], ChildSpec]) -> Child:
+        child = Child(await asyncio.to_thread(make), self.folder, lambda: None)
+        child.start()
+        if not await child.wait_ready(START_SECONDS):
+            await child.stop()
+            raise AssertionError(f"{child.spec.name} did not start:\n{child.last_lines(20)}")
+        return child
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """Return a free port for each name."""
+    return ports.choose(dict.fromkeys(names, 0), {})
+
+
+@contextmanager
+def container(kind: str) -> Iterator[str]:
+    """Run `kafka`, `redis` or `clickhouse` in a container; yield its address."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.waiting_utils import wait_for_logs
+        from testcontainers.kafka import KafkaContainer
+
+        if kind == "kafka":
+            with KafkaContainer().with_kraft() as kafka:
+                yield str(kafka.get_bootstrap_server())
+            return
+        image, port, line = {
+            "redis": ("valkey/valkey:8.1", 6379, "Ready to accept connections"),
+            "clickhouse": ("clickhouse/clickhouse-server:26.3", 8123, "Ready for connections"),
+        }[kind]
+        started = DockerContainer(image).with_exposed_ports(port)
+        if kind == "clickhouse":
+            started = started.with_env("CLICKHOUSE_SKIP_USER_SETUP", "1")
+        with started:
+            wait_for_logs(started, line, timeout=START_SECONDS)
+            address = f"{started.get_container_host_ip()}:{started.get_exposed_port(port)}"
+            yield f"redis://{address}/0" if kind == "redis" else f"http://{address}"
