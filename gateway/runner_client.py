@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,6 +11,8 @@ import msgspec
 from schemas.runner import EXECUTE_PATH, ExecuteRequest, Frame, decode_frame
 
 _MAX_LINE = 4 * 1024 * 1024
+_CONNECT_PATIENCE_S = 10.0
+_CONNECT_RETRY_S = 0.1
 
 
 class RunnerLost(Exception):
@@ -36,13 +39,24 @@ class RunnerClient:
         """Yield the run's frames. Raises `RunnerLost`; closing the iterator early cancels the run there."""
         body = msgspec.json.encode(request)
         try:
-            async with self._session.post(self._url, data=body) as response:
+            async with await self._post(body) as response:
                 if response.status != 200:
                     raise RunnerLost(f"the runner answered {response.status}")
                 async for line in response.content:
                     yield decode_frame(line)
         except (aiohttp.ClientError, TimeoutError, ValueError, msgspec.DecodeError) as error:
             raise RunnerLost(repr(error)) from error
+
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        """Send the request; a runner that does not listen (it restarts) has begun nothing, so ask again."""
+        deadline = asyncio.get_running_loop().time() + _CONNECT_PATIENCE_S
+        while True:
+            try:
+                return await self._session.post(self._url, data=body)
+            except aiohttp.ClientConnectorError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_CONNECT_RETRY_S)
 
     async def cancel(self, run_id: str) -> None:
         """Ask the runner to end a run; its stream then ends with a `cancelled` frame. Best effort."""

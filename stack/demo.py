@@ -26,14 +26,14 @@ from metering.prices import MICRO_PER_CREDIT
 from stack import up
 from stack.agreement import FIGURES, Agreement, compare
 from stack.errors import StackError
-from stack.state import State
+from stack.state import Process, State
 from stack.traffic import Tally, Traffic
 
 _REFRESH_S = 0.5
 #: How long the pipeline may take to come to rest after the last answer: a lease, and a worker's restart.
 _SETTLE_S = 90.0
 _KILLED = ("gateway", "runner", "metering", "warehouse")
-_KILL_EVERY_S = (3.0, 6.0)
+_KILL_AFTER_S = (1.0, 3.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=8, help="how many clients send at once")
     parser.add_argument("--seed", type=int, default=1, help="makes the stream of runs repeatable")
     parser.add_argument(
-        "--kill", action="store_true", help=f"kill -9 {', '.join(_KILLED)} at random moments meanwhile"
+        "--kill", action="store_true", help=f"meanwhile kill -9 {', '.join(_KILLED)}, each once"
     )
 
 
@@ -152,27 +152,36 @@ async def _settle(tally: Tally, witnesses: _Witnesses) -> Agreement:
 
 
 async def _kill(seed: int) -> list[str]:
-    """Kill services at random moments until cancelled; return their names."""
+    """Kill each service once, at a random moment, each when the one before is back; return their names."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     killed: list[str] = []
-    try:
-        while True:
-            await asyncio.sleep(chance.uniform(*_KILL_EVERY_S))
-            name = _KILLED[len(killed) % len(_KILLED)]
-            if _kill_one(up.data_dir(), name):
-                killed.append(name)
-    except asyncio.CancelledError:
-        return killed
+    with contextlib.suppress(asyncio.CancelledError):
+        for name in chance.sample(_KILLED, len(_KILLED)):
+            await asyncio.sleep(chance.uniform(*_KILL_AFTER_S))
+            _kill_one(up.data_dir(), name)
+            killed.append(name)
+            await _is_back(up.data_dir(), name)
+    return killed
 
 
-def _kill_one(folder: Path, name: str) -> bool:
+async def _is_back(folder: Path, name: str) -> None:
+    """Wait until the supervisor has restarted a process."""
+    before = next((p.restarts for p in _processes(folder) if p.name == name), 0)
+    while True:
+        if any(p.name == name and p.pid and p.restarts > before for p in _processes(folder)):
+            return
+        await asyncio.sleep(0.05)
+
+
+def _processes(folder: Path) -> list[Process]:
     state = up.running(folder)
-    pid = next((p.pid for p in state.processes if p.name == name), 0) if state else 0
-    if not pid:
-        return False
-    with contextlib.suppress(ProcessLookupError):
+    return state.processes if state else []
+
+
+def _kill_one(folder: Path, name: str) -> None:
+    pid = next((p.pid for p in _processes(folder) if p.name == name), 0)
+    if pid:
         os.kill(pid, signal.SIGKILL)
-    return True
 
 
 def _figures(tally: Tally, found: Agreement | None) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -77,6 +78,8 @@ class Traffic:
         self._instances: Sequence[DemoInstance] = demo.instances
         self._random = random.Random(seed)  # noqa: S311 - a repeatable demo, not a secret
         self._concurrency = concurrency
+        # Not from the seed: an earlier demo on the same data may have used the same one.
+        self._prefix = secrets.token_hex(8)
         self.tally = Tally()
 
     async def run(self, runs: int | None, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -110,7 +113,7 @@ class Traffic:
             body["input"] += self._random.choice(
                 (" [[fault:500]]", " [[fault:cut:3]]", " [[fault:no-usage]]")
             )
-        headers = {"X-API-Key": key, "Idempotency-Key": f"demo-{self._random.getrandbits(64):x}"}
+        headers = {"X-API-Key": key, "Idempotency-Key": f"{self._prefix}-{number}"}
         for _ in range(_TRIES):
             try:
                 run = await self._attempt(session, headers, body, kind)

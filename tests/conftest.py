@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import Embedded, container, docker_answers, free_ports
+from containers import Embedded, container, docker_answers, environment, free_ports
 
 from kit.settings import KafkaSettings
 from stack import servers, topics
@@ -52,12 +51,11 @@ def clickhouse_url(embedded: Embedded) -> Iterator[str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The whole stack, as `runmeter up --detach --json` shows it, with its `data_dir`."""
     data_dir = tmp_path_factory.mktemp("stack")
-    environment = {**os.environ, "RUNMETER_DATA_DIR": str(data_dir)}
 
     def runmeter(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "stack.cli", *arguments],
-            env=environment,
+            env=environment(data_dir),
             capture_output=True,
             text=True,
             timeout=200,

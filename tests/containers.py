@@ -75,6 +75,15 @@ class Embedded:
         self._loop.close()
 
 
+def environment(data_dir: Path) -> dict[str, str]:
+    """Return the environment of a `runmeter` command of its own data folder.
+
+    NiceGUI serves nothing where it believes that it is being tested.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NICEGUI_"))}
+    return {**kept, "RUNMETER_DATA_DIR": str(data_dir)}
+
+
 def free_ports(*names: str) -> dict[str, int]:
     """Return a free port for each name."""
     return ports.choose(dict.fromkeys(names, 0), {})

@@ -14,7 +14,8 @@ class Served:
     """One request; all counts in tokens.
 
     `completion_tokens` were generated, `sent_tokens` were handed to the connection; both grow while an answer
-    is streamed. `finished`: the answer was sent to its end.
+    is streamed. `finished`: the answer was sent to its end. What was sent may be some 3,000 tokens ahead of
+    what the client read: the connection buffers that much.
     """
 
     request_id: str
