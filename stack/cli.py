@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import demo, up
+from stack import demo, replay, up
 from stack.errors import StackError
 
 
@@ -23,6 +23,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("send realistic runs and watch them being metered", demo.add_arguments, demo.run),
     "up": Command("start the stack", up.add_up_arguments, up.up),
+    "replay": Command("publish dead letters again", replay.add_arguments, replay.run),
     "status": Command("show what runs", up.add_json_argument, up.status),
     "down": Command("stop the stack", up.add_json_argument, up.down),
 }

@@ -80,9 +80,9 @@ def kafka(data: Path, port: int, controller_port: int) -> ChildSpec:
     async def ready() -> bool:
         return await _listens(port)
 
-    return ChildSpec(
-        "kafka", (java, *_JAVA_FLAGS, "-cp", classpath, "kafka.Kafka", str(config)), ready=ready, grace_s=20
-    )
+    logging = f"-Dlog4j2.configurationFile={_KAFKA_FILES / 'log4j2.properties'}"
+    argv = (java, *_JAVA_FLAGS, logging, "-cp", classpath, "kafka.Kafka", str(config))
+    return ChildSpec("kafka", argv, ready=ready, grace_s=20)
 
 
 def _cluster_id() -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,9 @@ from stack.seed import DemoAccess
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 ProcessState = Literal["running", "restarting", "stopped", "external"]
+
+_ACQUIRE_S = 0.3
+_held: list[IO[str]] = []
 
 
 class Process(Struct, kw_only=True):
@@ -75,29 +79,51 @@ class Lock:
     """Held by the supervisor for as long as it lives; the kernel lets go of it with the process."""
 
     def __init__(self, data_dir: Path) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._file = (data_dir / "lock").open("a+")
+        self._path = data_dir / "lock"
+        self._file: IO[str] | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises `StackError` when another supervisor has it."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            pid = self._file.read().strip() or "unknown"
-            raise StackError(
-                f"a stack already runs on this data folder (pid {pid}); see `runmeter status`, "
-                "stop it with `runmeter down`, or set RUNMETER_DATA_DIR for another"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+")
+        # `is_held` takes it for an instant, so a first refusal means nothing.
+        deadline = time.monotonic() + _ACQUIRE_S
+        while not _try(file):
+            if time.monotonic() > deadline:
+                file.seek(0)
+                pid = file.read().strip() or "unknown"
+                file.close()
+                raise StackError(
+                    f"a stack already runs on this data folder (pid {pid}); see `runmeter status`, "
+                    "stop it with `runmeter down`, or set RUNMETER_DATA_DIR for another"
+                )
+            time.sleep(0.02)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        # Kept until the process ends, not until the last use: `down` waits for the lock and promises the end.
+        _held.append(file)
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._file is not None:
+            _held.remove(self._file)
+            self._file.close()
+            self._file = None
 
     def is_held(self) -> bool:
         """Return whether some supervisor has it."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+            with self._path.open("r+") as file:
+                return not _try(file)
+        except FileNotFoundError:
+            return False
+
+
+def _try(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
+    return True

@@ -72,7 +72,7 @@ def start_detached(folder: Path) -> State:
     # Said here rather than in a log; the supervisor takes the lock over.
     check_java()
     fetch_kafka()
-    del lock
+    lock.release()
     (folder / "logs").mkdir(exist_ok=True)
     with (folder / "logs" / "supervisor.log").open("ab") as output:
         process = subprocess.Popen(

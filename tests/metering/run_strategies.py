@@ -1,9 +1,10 @@
-"""Runs for property tests: `lawful_runs` as producers make them, `wild_runs` with every field drawn freely."""
+"""Runs for property tests: `lawful_runs` as producers make them, `wild_runs` with every field drawn."""
 
 from __future__ import annotations
 
 from itertools import accumulate
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from metering.prices import PriceBook, Rates
@@ -23,6 +24,9 @@ WHOSE = {
 STARTED = WHOSE["started_at_ms"]
 MODELS = ("cheap", "dear", "unheard-of")
 BUCKETS = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+
+#: The whole folder stays within some 15 seconds; a slow machine is no failure.
+briefly = settings(max_examples=40, deadline=None)
 
 Pairs = list[tuple[MeteredEvent, bool]]
 tokens = st.integers(0, 2_000_000)

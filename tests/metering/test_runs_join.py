@@ -5,7 +5,7 @@ from functools import reduce
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_strategies import STARTED, Pairs, lawful_runs, run, token, wild_runs
+from run_strategies import STARTED, Pairs, briefly, lawful_runs, run, token, wild_runs
 
 from metering.runs import RunState, fold, join, merge, version_of
 
@@ -16,6 +16,7 @@ def copy(state: RunState) -> RunState:
     return RunState(state.identity, state.phase, dict(state.calls), dict(state.tools), state.skewed)
 
 
+@briefly
 @given(wild_runs, wild_runs)
 def test_join_is_commutative(left: Pairs, right: Pairs) -> None:
     a, b = fold(None, left), fold(None, right)
@@ -23,6 +24,7 @@ def test_join_is_commutative(left: Pairs, right: Pairs) -> None:
     assert join(a, b) == join(b, a)
 
 
+@briefly
 @given(wild_runs, wild_runs, wild_runs)
 def test_join_is_associative(first: Pairs, second: Pairs, third: Pairs) -> None:
     a, b, c = fold(None, first), fold(None, second), fold(None, third)
@@ -30,6 +32,7 @@ def test_join_is_associative(first: Pairs, second: Pairs, third: Pairs) -> None:
     assert join(join(a, b), c) == join(a, join(b, c))
 
 
+@briefly
 @given(wild_runs)
 def test_join_is_idempotent(events: Pairs) -> None:
     state = fold(None, events)
@@ -37,6 +40,7 @@ def test_join_is_idempotent(events: Pairs) -> None:
     assert join(state, state) == state
 
 
+@briefly
 @given(runs, st.data())
 def test_order_and_duplicates_do_not_change_where_a_run_ends_up(events: Pairs, data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(events)))
@@ -45,6 +49,7 @@ def test_order_and_duplicates_do_not_change_where_a_run_ends_up(events: Pairs, d
     assert fold(None, delivered) == fold(None, events)
 
 
+@briefly
 @given(runs)
 def test_fold_is_the_join_of_single_event_states(events: Pairs) -> None:
     singles = [merge(None, event, skewed=skewed) for event, skewed in events]
@@ -52,6 +57,7 @@ def test_fold_is_the_join_of_single_event_states(events: Pairs) -> None:
     assert fold(None, events) == reduce(join, singles)
 
 
+@briefly
 @given(runs, st.data())
 def test_where_the_log_is_cut_into_batches_does_not_matter(events: Pairs, data: st.DataObject) -> None:
     cut = data.draw(st.integers(1, len(events)))
@@ -63,6 +69,7 @@ def test_where_the_log_is_cut_into_batches_does_not_matter(events: Pairs, data: 
     assert not rest or state == join(fold(None, first), fold(None, rest))
 
 
+@briefly
 @given(runs, runs)
 def test_fold_and_join_leave_their_arguments_as_they_were(events: Pairs, others: Pairs) -> None:
     state, other = fold(None, events), fold(None, others)
@@ -74,6 +81,7 @@ def test_fold_and_join_leave_their_arguments_as_they_were(events: Pairs, others:
     assert (state, other) == (before, other_before)
 
 
+@briefly
 @given(lawful_runs(), st.data())
 def test_the_version_grows_with_every_event_that_adds_something(events: Pairs, data: st.DataObject) -> None:
     delivered = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)))))
@@ -86,6 +94,7 @@ def test_the_version_grows_with_every_event_that_adds_something(events: Pairs, d
         state = grown
 
 
+@briefly
 @given(lawful_runs(), st.data())
 def test_equal_versions_of_subsets_in_a_chain_mean_equal_states(events: Pairs, data: st.DataObject) -> None:
     part = fold(None, data.draw(st.permutations(events))[: data.draw(st.integers(1, len(events)))])

@@ -1,0 +1,98 @@
+"""`runmeter replay`: give dead letters another chance, once what made them poison is fixed.
+
+Each letter's original bytes are published to its topic again. Replaying twice is harmless: events fold,
+and grants and ledger entries have ids. What is still poison becomes a dead letter again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from kit.publisher import new_producer
+from kit.settings import KafkaSettings
+from schemas import topics
+from schemas.events import DeadLetter
+
+_decode = msgspec.json.Decoder(DeadLetter).decode
+_IDLE_MS = 2_000
+_AT_ONCE = 200
+DEFAULT_LIMIT = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--topic", choices=sorted(topics.BY_NAME), help="only letters of this topic")
+    parser.add_argument("--reason", help="only letters with this reason, e.g. unknown_price_version")
+    parser.add_argument("--limit", type=int, default=DEFAULT_LIMIT, help="at most this many letters")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be replayed")
+
+
+async def replay(
+    kafka: KafkaSettings, *, topic: str | None, reason: str | None, limit: int, dry_run: bool
+) -> Counter[tuple[str, str]]:
+    """Publish matching letters again; return how many by (topic, reason). Raises `KafkaError`."""
+    counted: Counter[tuple[str, str]] = Counter()
+    producer = new_producer(kafka)
+    await producer.start()
+    try:
+        waiting = []
+        async for letter in letters(kafka):
+            if letter.topic not in topics.BY_NAME or letter.value is None:
+                continue
+            if (topic and letter.topic != topic) or (reason and letter.reason != reason):
+                continue
+            if counted.total() >= limit:
+                break
+            counted[letter.topic, letter.reason] += 1
+            if not dry_run:
+                sent = await producer.send(
+                    letter.topic, letter.value, key=letter.key, partition=letter.partition
+                )
+                waiting.append(sent)
+            if len(waiting) >= _AT_ONCE:
+                await asyncio.gather(*waiting)
+                waiting.clear()
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+    return counted
+
+
+async def letters(kafka: KafkaSettings) -> AsyncIterator[DeadLetter]:
+    """Yield the dead letters that Kafka holds now, each record once, oldest first by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topics.DEAD_LETTERS.name, p) for p in range(kafka.partitions)]
+        ends = await consumer.end_offsets(tps)
+        seen: set[tuple[str, int, int]] = set()
+        for tp in tps:
+            async for letter in _partition(consumer, tp, ends[tp]):
+                # A crash between the letter and the batch it came from writes the letter twice.
+                at = (letter.topic, letter.partition, letter.offset)
+                if at not in seen:
+                    seen.add(at)
+                    yield letter
+    finally:
+        await consumer.stop()
+
+
+async def _partition(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> AsyncIterator[DeadLetter]:
+    consumer.assign([tp])
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    if first >= end:
+        return
+    consumer.seek(tp, first)
+    while await consumer.position(tp) < end:
+        fetched = (await consumer.getmany(tp, timeout_ms=_IDLE_MS)).get(tp, [])
+        if not fetched:
+            return
+        for record in fetched:
+            if record.offset < end:
+                yield _decode(record.value)
