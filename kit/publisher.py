@@ -145,10 +145,12 @@ class Publisher:
             async with asyncio.timeout(self._kafka.ack_timeout_ms / 1000):
                 await producer.start()
         except (KafkaError, TimeoutError, OSError) as error:
-            with contextlib.suppress(Exception):
-                await producer.stop()
+            await _abandon(producer)
             self._lost_kafka(error)
             return
+        except asyncio.CancelledError:
+            await _abandon(producer)
+            raise
         self._producer = producer
         if self._away:
             log.info("connected to Kafka")
@@ -175,3 +177,8 @@ class Publisher:
                 await producer.stop()
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("the producer did not stop cleanly", extra={"error": repr(error)})
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(Exception):
+        await producer.stop()

@@ -8,6 +8,7 @@ between publishes it again, which costs nothing, because every event is idempote
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
 import zlib
@@ -57,23 +58,23 @@ class Spool:
         await done
 
     async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            framed = b"".join(_HEADER.pack(len(p), zlib.crc32(p)) + p for p, _ in batch)
-            error = await asyncio.to_thread(_write_durably, self._active, framed)
-            if error is not None:
-                self._bytes -= len(framed)
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                framed = b"".join(_HEADER.pack(len(p), zlib.crc32(p)) + p for p, _ in batch)
+                error = await asyncio.to_thread(_write_durably, self._active, framed)
+                if error is not None:
+                    self._bytes -= len(framed)
+                _resolve(batch, error)
+                self._rotate(torn=error is not None)
+        finally:
+            self._flushing = None
+
+    def _rotate(self, *, torn: bool) -> None:
+        """Go on in a new segment behind a torn or a full one; without a folder, the next write says so."""
+        with contextlib.suppress(OSError):
+            if torn or self._active.stat().st_size > _SEGMENT_BYTES:
                 self._active = self._next_segment()
-            elif self._active.stat().st_size > _SEGMENT_BYTES:
-                self._active = self._next_segment()
-            for _, done in batch:
-                if done.done():
-                    continue
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(SpoolFull(f"the spool could not be written: {error.strerror}"))
-        self._flushing = None
 
     def oldest(self) -> Path | None:
         """Return the oldest segment with records, no longer appended to; `None` when the spool is empty."""
@@ -99,6 +100,16 @@ class Spool:
         path = self._directory / f"{number:012d}.spool"
         path.touch()
         return path
+
+
+def _resolve(batch: list[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:
+    for _, done in batch:
+        if done.done():
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(SpoolFull(f"the spool could not be written: {error.strerror}"))
 
 
 def read(segment: Path) -> Iterator[bytes]:

@@ -21,7 +21,10 @@ _PER_TOOL_CALL_MICRO = 50_000
 
 
 def list_price_book(at: datetime, mark_up_percent: int = 0) -> PriceBook:
-    """Return a book of the list prices in force at `at`, marked up; its version is a digest of it."""
+    """Return a book of the list prices in force at `at`, marked up; its version is a digest of it.
+
+    Raises `msgspec.ValidationError` when the mark-up takes a rate over the cap.
+    """
     factor = Decimal(100 + mark_up_percent) / 100
     models = {name: rates for name, price in _prices(at) if (rates := _rates(price, factor)) is not None}
     default = Rates(
@@ -33,7 +36,8 @@ def list_price_book(at: datetime, mark_up_percent: int = 0) -> PriceBook:
     )
     book = PriceBook(version="", models=models, default=default, per_tool_call=_PER_TOOL_CALL_MICRO)
     digest = sha256(msgspec.json.encode(book, order="deterministic")).hexdigest()[:12]
-    return msgspec.structs.replace(book, version=f"list-{digest}")
+    # Checked here, where it can be mended, and not first by those who read it.
+    return msgspec.convert({**msgspec.to_builtins(book), "version": f"list-{digest}"}, PriceBook)
 
 
 def _prices(at: datetime) -> Iterable[tuple[str, Any]]:

@@ -87,5 +87,6 @@ def cost(state: RunState, book: PriceBook) -> Charge:
 def worst_case(book: PriceBook, model: str, tokens_in: int, tokens_out: int) -> int:
     """Return the most one model call of that size can cost, in micro-credits, with the run's fee."""
     rates = book.models.get(model, book.default)
-    weighted = tokens_in * max(rates.input, rates.cache_write) + tokens_out * rates.reasoning
+    dearest = max(rates.input, rates.cache_read, rates.cache_write)
+    weighted = tokens_in * dearest + tokens_out * rates.reasoning
     return -(-weighted // TOKENS_PER_RATE) + book.per_run

@@ -60,7 +60,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, offset in partitions.items():
             consumer.seek(tp, offset)
             self._positions[tp] = offset
-            self.consumer._read_offset[tp] = offset or None
 
     async def commit_with_metadata(self, offsets: Mapping[TP, aiokafka.structs.OffsetAndMetadata]) -> None:
         """Commit offsets with metadata. Raises `KafkaError`, also when another member owns the partition."""
@@ -82,10 +81,23 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.thread_loop))
 
 
+class _NothingRead(dict[TP, int | None]):
+    """Stands for Faust's memory of what it has delivered, and remembers nothing.
+
+    Faust drops what lies below it, and writes to it *after* a delivery: a seek in between would be forgotten,
+    and everything read again after it dropped. Whether a batch is new is for its sink to say.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+
 class BatchConsumer(driver.Consumer):
     """Delivers `PartitionBatch`es, starting where the sink stands."""
 
-    seek_targets: SeekTargets
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _NothingRead()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)

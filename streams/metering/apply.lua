@@ -2,7 +2,7 @@
 --
 -- KEYS[1] = the partition's seq; every other key is inside the plan and shares its hash tag.
 -- ARGV[1] = the seq the plan was computed at; ARGV[2] = the plan, MessagePack; ARGV[3] = the outbox entry;
--- ARGV[4…] = run key, run state, run key, run state, … (cmsgpack does not read binary strings).
+-- ARGV[4] = the run states, one after another, as long as the plan says (cmsgpack reads no binary strings).
 -- Returns {"ok", new seq} or {"mismatch", key, found}; on a mismatch nothing was written.
 --
 -- Compare-and-set on seq and on each fence: the plan is a function of the log and of the state at that seq,
@@ -20,8 +20,10 @@ for _, fence in ipairs(plan.fences) do
   end
 end
 
-for i = 4, #ARGV, 2 do
-  redis.call('SET', ARGV[i], ARGV[i + 1], 'EX', plan.run_ttl)
+local at = 1
+for _, run in ipairs(plan.runs) do
+  redis.call('SET', plan.run_prefix .. run[1], string.sub(ARGV[4], at, at + run[2] - 1), 'EX', plan.run_ttl)
+  at = at + run[2]
 end
 for _, counter in ipairs(plan.counters) do
   local fields = counter[3]

@@ -31,7 +31,7 @@ class Planner:
         self._partition = partition
         self._run_ttl_s = run_ttl_s
         self._runs: dict[str, MeteredRun] = {}
-        self._blobs: list[tuple[str, bytes]] = []
+        self._states: list[bytes] = []
         self._counters: dict[tuple[str, int], Totals] = {}
         self._charged: defaultdict[str, int] = defaultdict(int)
         self._granted: defaultdict[str, int] = defaultdict(int)
@@ -69,7 +69,7 @@ class Planner:
         run = MeteredRun(state, totals)
         blob = _encode(run)
         self._runs[run_id] = run
-        self._blobs.append((keys.run(self._partition, run_id), blob))
+        self._states.append(blob)
         self._changes.append(Change(added[CHARGED], charge.unpriced, Raw(blob)))
 
     def grant(self, grants: Iterable[GrantEvent], known: set[str]) -> None:
@@ -86,13 +86,15 @@ class Planner:
         blob = b""
         if self._grants or self._changes:
             blob = outbox.encode(OutboxBatch(self._grants, self._changes))
-        return Effects(plan=self._plan(fences), runs=self._blobs, outbox=blob)
+        return Effects(plan=self._plan(fences), outbox=blob, states=b"".join(self._states))
 
     def _plan(self, fences: Mapping[str, tuple[int, int]]) -> Plan:
         partition = self._partition
         return Plan(
             fences=[(keys.fence(partition, t), str(a), str(b)) for t, (a, b) in fences.items()],
+            run_prefix=keys.run(partition, ""),
             run_ttl=self._run_ttl_s,
+            runs=[(run_id, len(state)) for run_id, state in zip(self._runs, self._states, strict=True)],
             counters=self._counter_increments(),
             wallets=self._wallet_increments(),
             grants=[(keys.wallet_grants(partition, g.org_id), g.grant_id) for g in self._grants],

@@ -20,15 +20,14 @@ from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.prices import PriceBook
-from metering.runs import MeteredEvent
 from schemas import keys
-from schemas.events import GrantEvent
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
 from streams.metering.planner import Planner
-from streams.metering.reader import Poison, Read, read_all
+from streams.metering.reader import Reads, read_all
 from streams.metering.store import FenceMissing, PartitionStore, Position
 from streams.outbox import MeteredRun
 
@@ -99,13 +98,12 @@ class Metering:
         moves, records = await self._cut(position, batches)
         if not moves:
             return True
-        good, bad = read_all(records, self._partitions)
-        good, unpriced = await self._split_by_book(good)
+        reads = await self._read(records)
         await self._letters.send(
-            [self._letters.letter(record, poison.reason, str(poison)) for record, poison in bad + unpriced],
-            len(good),
+            [self._letters.letter(record, poison.reason, str(poison)) for record, poison in reads.bad],
+            len(records) - len(reads.bad),
         )
-        planner = await self._plan(partition, [read for _, read in good])
+        planner = await self._plan(partition, reads)
         if not await self._store.apply(partition, position.seq, planner.effects(moves)):
             return False
         position.seq += 1
@@ -133,50 +131,29 @@ class Metering:
             moves[batch.topic] = (fence, batch.next_offset)
         return moves, records
 
-    async def _split_by_book(
-        self, good: list[tuple[ConsumerRecord, Read]]
-    ) -> tuple[list[tuple[ConsumerRecord, Read]], list[tuple[ConsumerRecord, Poison]]]:
-        """Load the price books the events name; what names one that does not exist cannot be charged."""
-        named = {event.price_version for _, (event, _) in good if not isinstance(event, GrantEvent)}
-        for version in named - self._books.keys():
-            if blob := await self._redis.get(keys.price_book(version)):
+    async def _read(self, records: list[ConsumerRecord]) -> Reads:
+        """Read records and load the price books they name; what names one that is not there is poison."""
+        reads = read_all(records, self._partitions)
+        for version in reads.price_versions - self._books.keys():
+            if blob := await get_bytes(self._redis, keys.price_book(version)):
                 self._books[version] = msgspec.json.decode(blob, type=PriceBook)
-        unknown = named - self._books.keys()
-        if not unknown:
-            return good, []
-        kept, refused = [], []
-        for record, (event, skewed) in good:
-            if isinstance(event, GrantEvent) or event.price_version not in unknown:
-                kept.append((record, (event, skewed)))
-            else:
-                poison = Poison("unknown_price_version", f"no price book {event.price_version!r}")
-                refused.append((record, poison))
-        return kept, refused
+        if unknown := reads.price_versions - self._books.keys():
+            return read_all(records, self._partitions, unknown)
+        return reads
 
-    async def _plan(self, partition: int, reads: list[Read]) -> Planner:
-        events: dict[str, list[tuple[MeteredEvent, bool]]] = {}
-        grants: list[GrantEvent] = []
-        for event, skewed in reads:
-            if isinstance(event, GrantEvent):
-                grants.append(event)
-            elif event.run_id in events:
-                events[event.run_id].append((event, skewed))
-            else:
-                events[event.run_id] = [(event, skewed)]
+    async def _plan(self, partition: int, reads: Reads) -> Planner:
         cache = self._cache[partition]
-        stored = {run_id: cache[run_id] for run_id in events if run_id in cache}
-        stored.update(await self._store.runs(partition, [r for r in events if r not in cache]))
+        stored = {run_id: cache[run_id] for run_id in reads.runs if run_id in cache}
+        stored.update(await self._store.runs(partition, [r for r in reads.runs if r not in cache]))
         planner = Planner(partition, self._settings.run_state_ttl_s)
-        known = await self._store.known_grants(partition, [(g.org_id, g.grant_id) for g in grants])
-        planner.grant(grants, known)
-        planner.meter(events, stored, self._books)
+        named = [(grant.org_id, grant.grant_id) for grant in reads.grants]
+        planner.grant(reads.grants, await self._store.known_grants(partition, named))
+        planner.meter(reads.runs, stored, self._books)
         return planner
 
     def _remember(self, partition: int, runs: Mapping[str, MeteredRun]) -> None:
         cache = self._cache[partition]
-        for run_id, run in runs.items():
-            cache.pop(run_id, None)
-            cache[run_id] = run
+        cache.update(runs)
         if len(cache) > _CACHED_RUNS:
             for run_id in list(islice(cache, len(cache) - _CACHED_RUNS)):
                 del cache[run_id]

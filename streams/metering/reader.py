@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -45,15 +47,37 @@ def read(record: ConsumerRecord, partitions: int) -> Read:
     return event, is_skewed(event.occurred_at_ms, record.timestamp)
 
 
+@dataclass
+class Reads:
+    """What a batch of records says: events by run, grants, the price books they name, and the poison."""
+
+    runs: dict[str, list[tuple[MeteredEvent, bool]]] = field(default_factory=dict)
+    grants: list[GrantEvent] = field(default_factory=list)
+    price_versions: set[str] = field(default_factory=set)
+    bad: list[tuple[ConsumerRecord, Poison]] = field(default_factory=list)
+
+
 def read_all(
-    records: Sequence[ConsumerRecord], partitions: int
-) -> tuple[list[tuple[ConsumerRecord, Read]], list[tuple[ConsumerRecord, Poison]]]:
-    """Return the events of `records`, and the poison among them, each with its record."""
-    good: list[tuple[ConsumerRecord, Read]] = []
-    bad: list[tuple[ConsumerRecord, Poison]] = []
+    records: Sequence[ConsumerRecord], partitions: int, refused_versions: AbstractSet[str] = frozenset()
+) -> Reads:
+    """Return what `records` say. Events that name a price book of `refused_versions` are poison too."""
+    reads = Reads()
+    runs, price_versions = reads.runs, reads.price_versions
     for record in records:
         try:
-            good.append((record, read(record, partitions)))
+            event, skewed = read(record, partitions)
+            if isinstance(event, GrantEvent):
+                reads.grants.append(event)
+                continue
+            if event.price_version in refused_versions:
+                raise Poison("unknown_price_version", f"no price book {event.price_version!r}")
         except Poison as poison:
-            bad.append((record, poison))
-    return good, bad
+            reads.bad.append((record, poison))
+            continue
+        price_versions.add(event.price_version)
+        known = runs.get(event.run_id)
+        if known is None:
+            runs[event.run_id] = [(event, skewed)]
+        else:
+            known.append((event, skewed))
+    return reads

@@ -84,7 +84,6 @@ def test_worst_case_covers_any_lawful_call_of_that_size(counts: list, book: Pric
     assert worst_case(book, last.model, tokens_in, last.output) >= cost(merge(None, last), book).micro
 
 
-@pytest.mark.xfail(strict=True, reason="worst_case leaves out cache_read")
 def test_worst_case_covers_a_book_whose_cache_reads_are_dearest() -> None:
     odd = Rates(input=1, cache_read=9_000_000, cache_write=1, output=1, reasoning=1)
     book = PriceBook(version="b", models={"cheap": odd}, default=ONE)

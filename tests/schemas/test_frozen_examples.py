@@ -61,11 +61,14 @@ def test_a_consumer_ignores_what_it_does_not_know_and_refuses_another_version(to
 def test_the_metering_worker_reads_every_example(topic: Topic) -> None:
     records = records_of(topic)
 
-    good, bad = read_all(records, PARTITIONS)
+    reads = read_all(records, PARTITIONS)
 
-    assert bad == []
-    assert [type(event) for _, (event, _) in good] == [topic.event] * len(records)
-    assert not any(skewed for _, (_, skewed) in good)
+    pairs = [pair for run in reads.runs.values() for pair in run]
+    assert reads.bad == []
+    assert [type(event) for event, _ in pairs] + [type(grant) for grant in reads.grants] == (
+        [topic.event] * len(records)
+    )
+    assert not any(skewed for _, skewed in pairs)
 
 
 @pytest.mark.parametrize("topic", topics.METERED, ids=lambda topic: topic.name)

@@ -24,7 +24,9 @@ _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "claude-sonnet-4-5")
 ORGS = 200
 
 
-def run_events(book: PriceBook, number: int, prefix: str, chance: random.Random) -> Iterator[tuple[Topic, UsageEvent]]:
+def run_events(
+    book: PriceBook, number: int, prefix: str, chance: random.Random
+) -> Iterator[tuple[Topic, UsageEvent]]:
     """Yield the events of one run, in the order they happen."""
     now = time.time_ns() // 1_000_000
     org = number % ORGS
@@ -44,29 +46,38 @@ def run_events(book: PriceBook, number: int, prefix: str, chance: random.Random)
     yield topics.RUNS, RunEvent(**whose, status="started", model=model)
     seconds = chance.choice((1, 2, 3, 4, 6))
     for seq in range(1, seconds + 1):
-        yield topics.TOKENS, TokenEvent(
-            **whose,
-            call_id=f"{whose['run_id']}-1",
-            seq=seq,
-            model=model,
-            input_uncached=prompt,
-            output=80 * seq,
-            final=seq == seconds,
-            source="provider" if seq == seconds else "estimate",
+        yield (
+            topics.TOKENS,
+            TokenEvent(
+                **whose,
+                call_id=f"{whose['run_id']}-1",
+                seq=seq,
+                model=model,
+                input_uncached=prompt,
+                output=80 * seq,
+                final=seq == seconds,
+                source="provider" if seq == seconds else "estimate",
+            ),
         )
     tools = chance.choice((0, 0, 1, 2))
     for tool in range(tools):
-        yield topics.TOOL_CALLS, ToolCallEvent(
-            **whose, tool_call_id=f"{whose['run_id']}-t{tool}", tool="calculator", duration_ms=4
+        yield (
+            topics.TOOL_CALLS,
+            ToolCallEvent(
+                **whose, tool_call_id=f"{whose['run_id']}-t{tool}", tool="calculator", duration_ms=4
+            ),
         )
-    yield topics.RUNS, RunEvent(
-        **whose,
-        status="completed",
-        model=model,
-        tokens_in=prompt,
-        tokens_out=80 * seconds,
-        tool_calls=tools,
-        duration_ms=seconds * 1_000,
+    yield (
+        topics.RUNS,
+        RunEvent(
+            **whose,
+            status="completed",
+            model=model,
+            tokens_in=prompt,
+            tokens_out=80 * seconds,
+            tool_calls=tools,
+            duration_ms=seconds * 1_000,
+        ),
     )
 
 

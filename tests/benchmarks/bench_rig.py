@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from bench_events import price_book
 
 from kit import redis_client
 from kit.settings import KafkaSettings, RedisSettings
@@ -21,8 +22,6 @@ from schemas import keys
 from schemas.topics import METERED
 from stack import ports, servers, topics
 from stack.process import Child
-
-from events import price_book
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
-from events import publish_backlog
-from rig import Rig, applied, process, servers_for, time_until_applied
+from bench_events import publish_backlog
+from bench_rig import Rig, applied, process, servers_for, time_until_applied
 
 _RUNS = 60_000
 _WARM_RUNS = 3_000
