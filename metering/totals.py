@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import add, sub
 
 from metering.runs import RunState
@@ -70,6 +71,11 @@ def difference(new: Totals, old: Totals) -> Totals:
 def plus(a: Totals, b: Totals) -> Totals:
     """Return the sum, counter by counter."""
     return tuple(map(add, a, b))
+
+
+def total(additions: Sequence[Totals]) -> Totals:
+    """Return the sum of at least one vector, counter by counter."""
+    return tuple(map(sum, zip(*additions, strict=True)))
 
 
 def snapshot_of(state: RunState, totals: Totals, version: int, *, unpriced: bool) -> RunSnapshot:

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from metering.prices import PriceBook, cost
 from metering.runs import MeteredEvent, RunState, fold
-from metering.totals import CHARGED, COUNTERS, Totals, difference, plus, totals_of
+from metering.totals import CHARGED, COUNTERS, Totals, difference, plus, total, totals_of
 from metering.windows import KEPT_S, start_of
 from schemas import keys
 from schemas.events import GrantEvent
@@ -32,7 +32,7 @@ class Planner:
         self._run_ttl_s = run_ttl_s
         self._runs: dict[str, MeteredRun] = {}
         self._states: list[bytes] = []
-        self._counters: dict[tuple[str, int], Totals] = {}
+        self._counters: defaultdict[tuple[str, int], list[Totals]] = defaultdict(list)
         self._charged: defaultdict[str, int] = defaultdict(int)
         self._granted: defaultdict[str, int] = defaultdict(int)
         self._grants: list[GrantEvent] = []
@@ -61,8 +61,7 @@ class Planner:
         identity = state.identity
         # The narrowest window; the wider ones are made of it once per batch, not once per run.
         slot = (identity.instance_id, start_of("second5", identity.started_at_ms))
-        known = self._counters.get(slot)
-        self._counters[slot] = added if known is None else plus(known, added)
+        self._counters[slot].append(added)
         self._charged[identity.org_id] += added[CHARGED]
         if state.closed:
             self._closed.append(state)
@@ -113,7 +112,8 @@ class Planner:
 
     def _counter_increments(self) -> list[tuple[str, int, Increments]]:
         hashes: dict[tuple[str, int], Totals] = {}
-        for (instance_id, start_ms), added in self._counters.items():
+        for (instance_id, start_ms), additions in self._counters.items():
+            added = total(additions)
             _add(hashes, (keys.counter(self._partition, instance_id), 0), added)
             for window, kept_s in KEPT_S.items():
                 start = start_of(window, start_ms)

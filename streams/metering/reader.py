@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import cast
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -66,9 +67,11 @@ def read_all(
     for record in records:
         try:
             event, skewed = read(record, partitions)
-            if isinstance(event, GrantEvent):
+            # Not isinstance: structs share a metaclass for which that is ten times slower.
+            if type(event) is GrantEvent:
                 reads.grants.append(event)
                 continue
+            event = cast(MeteredEvent, event)
             if event.price_version in refused_versions:
                 raise Poison("unknown_price_version", f"no price book {event.price_version!r}")
         except Poison as poison:
