@@ -84,8 +84,8 @@ types: $(ENV_STAMP) ## Check types
 
 check: lint types test ## Everything CI runs
 
-bench: setup ## Measure (ARGS="…" is passed on)
-	@$(BIN)/runmeter bench $(ARGS)
+bench: setup browser ## Measure, beside peers (ARGS="metering" for one part)
+	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 env-example: $(ENV_STAMP) ## Write .env.example from kit/settings.py
 	@$(BIN)/python -m stack.env_example > .env.example

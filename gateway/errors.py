@@ -21,10 +21,6 @@ class UnknownModel(InvalidRequest):
     code, title = "unknown_model", "The instance may not use that model"
 
 
-class RequestTooLarge(Problem):
-    status, code, title = 402, "request_too_large", "The request costs more than a run may"
-
-
 class InsufficientCredits(Problem):
     status, code, title = 402, "insufficient_credits", "The wallet cannot pay for this run"
 
@@ -39,10 +35,6 @@ class RunInProgress(Problem):
 
 class UnknownRun(Problem):
     status, code, title = 404, "unknown_run", "The instance has no such run"
-
-
-class UpstreamFailed(Problem):
-    status, code, title = 502, "upstream_failed", "The model could not answer"
 
 
 class LimitsUnavailable(Unavailable):

@@ -39,5 +39,5 @@ def configure(service: str, level: str = "INFO") -> None:
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Their INFO lines repeat each rebalance, fetch and request.
-    for noisy in ("aiokafka", "faust", "mode", "httpx", "httpcore", "uvicorn.access"):
+    for noisy in ("aiokafka", "faust", "mode", "httpx", "httpx2", "httpcore", "openai", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -7,13 +7,15 @@ stream are decoded here, because building its typed objects costs more than all 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import msgspec
 import openai
 from msgspec import Struct
 from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai._constants import RAW_RESPONSE_HEADER
+from openai._response import AsyncAPIResponse
 
 from kit.settings import RunnerSettings
 
@@ -105,17 +107,25 @@ class ModelClient:
         """Close all connections."""
         await self._client.close()
 
+    async def _post(self, request: dict[str, Any], call_id: str) -> AsyncAPIResponse[Any]:
+        # What `chat.completions.create` does, less the walk over the request's types, which is already right.
+        response: Any = await self._client.post(
+            "/chat/completions",
+            cast_to=object,
+            body={**request, "stream": True, "stream_options": {"include_usage": True}},
+            options={"headers": {"X-Client-Request-Id": call_id, RAW_RESPONSE_HEADER: "stream"}},
+        )
+        return cast(AsyncAPIResponse[Any], response)
+
     async def stream(self, request: dict[str, Any], call_id: str) -> AsyncIterator[Chunk]:
         """Yield a call's chunks. Raises `ModelFailed`."""
         try:
-            async with self._client.chat.completions.with_streaming_response.create(
-                **request,
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_headers={"X-Client-Request-Id": call_id},
-            ) as response:
+            response = await self._post(request, call_id)
+            try:
                 async for chunk in _chunks(response.iter_lines()):
                     yield chunk
+            finally:
+                await response.close()
         except openai.APIStatusError as error:
             raise ModelFailed(f"upstream_{error.status_code}", _told(error)) from error
         except openai.APITimeoutError as error:

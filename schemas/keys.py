@@ -17,7 +17,7 @@ def fence(partition: int, topic: str) -> str:
 
 
 def run(partition: int, run_id: str) -> str:
-    """String: `metering.runs.RunState`, MessagePack."""
+    """String: `streams.outbox.MeteredRun`, MessagePack."""
     return f"{{p{partition}}}:run:{run_id}"
 
 

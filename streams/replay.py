@@ -18,6 +18,7 @@ from kit.publisher import new_producer
 from kit.settings import KafkaSettings
 from schemas import topics
 from schemas.events import DeadLetter
+from schemas.partitioning import partition_of
 
 _decode = msgspec.json.Decoder(DeadLetter).decode
 _IDLE_MS = 2_000
@@ -51,10 +52,10 @@ async def replay(
                 break
             counted[letter.topic, letter.reason] += 1
             if not dry_run:
-                sent = await producer.send(
-                    letter.topic, letter.value, key=letter.key, partition=letter.partition
+                partition = _home(letter, kafka.partitions)
+                waiting.append(
+                    await producer.send(letter.topic, letter.value, key=letter.key, partition=partition)
                 )
-                waiting.append(sent)
             if len(waiting) >= _AT_ONCE:
                 await asyncio.gather(*waiting)
                 waiting.clear()
@@ -62,6 +63,11 @@ async def replay(
     finally:
         await producer.stop()
     return counted
+
+
+def _home(letter: DeadLetter, partitions: int) -> int:
+    """Return the partition of the letter's organisation: it may have been refused for being elsewhere."""
+    return partition_of(letter.key.decode(), partitions) if letter.key else letter.partition
 
 
 async def letters(kafka: KafkaSettings) -> AsyncIterator[DeadLetter]:

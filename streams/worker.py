@@ -87,6 +87,7 @@ class WorkerApp(faust.App):
             f"runmeter-{role.name}",
             broker=";".join(f"kafka://{host}" for host in kafka.bootstrap.split(",")),
             store="memory://",
+            datadir=str(load(StackSettings).data_dir / "faust"),
             web_enabled=False,
             topic_disable_leader=True,
             topic_allow_declare=False,

@@ -13,6 +13,7 @@ app = faust.App(
     "bench-stock",
     broker=f"kafka://{os.environ['RUNMETER_KAFKA_BOOTSTRAP']}",
     store="memory://",
+    datadir=os.environ["RUNMETER_DATA_DIR"],
     web_enabled=False,
     topic_disable_leader=True,
     topic_allow_declare=False,

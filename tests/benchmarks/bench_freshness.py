@@ -1,0 +1,196 @@
+"""How long after Kafka acknowledged an event it is seen: in Redis, in ClickHouse, in the API's stream, in a
+browser. Measured under a steady load of events."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiokafka import AIOKafkaProducer
+from bench_events import price_book, run_events
+from playwright.async_api import async_playwright
+
+from kit import clickhouse_client, redis_client
+from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
+from schemas import keys, topics
+from schemas.events import RunEvent, encode
+from schemas.partitioning import partition_of
+
+_PROBES = 60
+_BROWSER_PROBES = 15
+_PARTITIONS = KafkaSettings().partitions
+_TICK_S = 0.02
+
+Milliseconds = list[float]
+
+
+async def measure(stack: dict[str, Any], events_per_s: int = 5_000) -> dict[str, Milliseconds | float]:
+    """Return the delays by place in milliseconds, and the load that was really sent."""
+    redis = redis_client.connect(RedisSettings(url=stack["redis_url"]))
+    await redis.set(keys.price_book(price_book().version), _encoded_book())
+    producer = AIOKafkaProducer(bootstrap_servers=stack["kafka_bootstrap"], acks="all", linger_ms=2)
+    await producer.start()
+    probe = _Probe(stack, producer)
+    try:
+        async with _load(stack["kafka_bootstrap"], events_per_s) as sent:
+            began, before = time.perf_counter(), sent[0]
+            in_redis, in_clickhouse = await _stores(stack, probe, redis)
+            in_stream = await _stream(stack, probe)
+            in_browser = await _browser(stack, probe)
+            rate = (sent[0] - before) / (time.perf_counter() - began)
+    finally:
+        await producer.stop()
+        await redis.aclose()
+    return {
+        "Redis counter": in_redis,
+        "ClickHouse": in_clickhouse,
+        "live stream (SSE)": in_stream,
+        "browser": in_browser,
+        "events_per_s": rate,
+    }
+
+
+def _encoded_book() -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(price_book())
+
+
+class _Probe:
+    """Publishes closing events of the demo instance and says when Kafka had them."""
+
+    def __init__(self, stack: dict[str, Any], producer: AIOKafkaProducer) -> None:
+        self._demo = stack["demo"]
+        self._producer = producer
+        self._book = price_book().version
+        self._number = 0
+
+    @property
+    def partition(self) -> int:
+        return partition_of(self._demo["org_id"], _PARTITIONS)
+
+    async def send(self) -> tuple[str, float]:
+        """Return the run's id and the moment of the acknowledgement."""
+        self._number += 1
+        now = time.time_ns() // 1_000_000
+        run_id = f"run_probe_{now}_{self._number}"
+        event = RunEvent(
+            tenant_id=self._demo["tenant_id"],
+            org_id=self._demo["org_id"],
+            instance_id=self._demo["instance_id"],
+            run_id=run_id,
+            channel="api",
+            price_version=self._book,
+            started_at_ms=now,
+            occurred_at_ms=now,
+            status="completed",
+            model="gpt-4o-mini",
+        )
+        await self._producer.send_and_wait(
+            topics.RUNS.name, encode(event), key=self._demo["org_id"].encode(), partition=self.partition
+        )
+        return run_id, time.perf_counter()
+
+
+async def _stores(stack: dict[str, Any], probe: _Probe, redis: Any) -> tuple[Milliseconds, Milliseconds]:
+    in_redis: Milliseconds = []
+    in_clickhouse: Milliseconds = []
+    sql = "SELECT count() FROM runs WHERE run_id = {run:String} AND started_at > now() - 600"
+    async with await clickhouse_client.connect(ClickHouseSettings(url=stack["clickhouse_url"])) as client:
+        for _ in range(_PROBES):
+            run_id, acked = await probe.send()
+            while True:
+                if await redis.exists(keys.run(probe.partition, run_id)):
+                    break
+                await asyncio.sleep(0.001)
+            in_redis.append((time.perf_counter() - acked) * 1000)
+            while True:
+                if (await client.query(sql, parameters={"run": run_id})).result_rows[0][0]:
+                    break
+                await asyncio.sleep(0.02)
+            in_clickhouse.append((time.perf_counter() - acked) * 1000)
+            await asyncio.sleep(random.uniform(0.0, 0.1))
+    return in_redis, in_clickhouse
+
+
+async def _stream(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+    """The next event of the live stream after a probe carries it: nothing else changes that instance."""
+    url = f"{stack['console_api_url']}/api/v1/instances/{stack['demo']['instance_id']}/usage/live"
+    headers = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
+    delays: Milliseconds = []
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as response:
+        lines = response.content
+        await _next_event(lines)
+        for _ in range(_PROBES // 2):
+            _, acked = await probe.send()
+            await _next_event(lines)
+            delays.append((time.perf_counter() - acked) * 1000)
+            await asyncio.sleep(0.6)
+    return delays
+
+
+async def _next_event(lines: aiohttp.StreamReader) -> None:
+    async for line in lines:
+        if line.startswith(b"data:"):
+            return
+
+
+async def _browser(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+    delays: Milliseconds = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = await browser.new_page()
+        await page.goto(f"{stack['console_url']}/account/instances/{stack['demo']['instance_id']}")
+        tile = page.get_by_test_id("runs")
+        await tile.wait_for()
+        await asyncio.sleep(2)
+        for _ in range(_BROWSER_PROBES):
+            before = await tile.inner_text()
+            _, acked = await probe.send()
+            await page.wait_for_function(
+                "before => document.querySelector('[data-testid=runs]').innerText !== before",
+                arg=before,
+                polling="raf",
+            )
+            delays.append((time.perf_counter() - acked) * 1000)
+            await asyncio.sleep(0.7)
+        await browser.close()
+    return delays
+
+
+@asynccontextmanager
+async def _load(bootstrap: str, events_per_s: int) -> AsyncIterator[list[int]]:
+    """Send whole runs' events at a steady rate until the block ends; yields the running count."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=10, max_batch_size=262_144)
+    await producer.start()
+    count = [0]
+    sending = asyncio.create_task(_send_steadily(producer, events_per_s, count))
+    try:
+        yield count
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await producer.stop()
+
+
+async def _send_steadily(producer: AIOKafkaProducer, events_per_s: int, count: list[int]) -> None:
+    book, chance, number = price_book(), random.Random(1), 0
+    prefix, began = f"load{time.time_ns()}", time.perf_counter()
+    while True:
+        due = (time.perf_counter() - began) * events_per_s
+        while count[0] < due:
+            for topic, event in run_events(book, number, prefix, chance):
+                partition = partition_of(event.org_id, _PARTITIONS)
+                await producer.send(topic.name, encode(event), key=event.org_id.encode(), partition=partition)
+                count[0] += 1
+            number += 1
+        await asyncio.sleep(_TICK_S)

@@ -1,0 +1,29 @@
+"""A whole stack for a benchmark, with a model provider that answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def whole_stack(folder: Path) -> Iterator[dict[str, Any]]:
+    """Run `runmeter up`; yield what it prints, with the processes' ids by name as `pids`."""
+    env = {**os.environ, "RUNMETER_DATA_DIR": str(folder), "RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0"}
+
+    def runmeter(*arguments: str) -> str:
+        command = [sys.executable, "-m", "stack.cli", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+    try:
+        runmeter("up", "--detach", "--json")
+        status = json.loads(runmeter("status", "--json"))
+        yield {**status, "pids": {process["name"]: process["pid"] for process in status["processes"]}}
+    finally:
+        runmeter("down")

@@ -1,0 +1,111 @@
+"""`make bench`: measure, and print one table. Absolute figures are this machine's; judge by the ratios."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import bench_freshness
+import bench_gateway
+import bench_metering
+from bench_load import Load
+from bench_stack import whole_stack
+from rich.console import Console
+from rich.table import Table
+
+_PARTS = ("metering", "freshness", "gateway")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], default=list(_PARTS))
+    wanted = parser.parse_args().parts
+    console = Console(width=110)
+    console.print(f"{os.cpu_count()} cores, {platform.platform()}, CPython {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder:
+        if "metering" in wanted:
+            console.print(metering(asyncio.run(bench_metering.measure(Path(folder) / "metering"))))
+        if "freshness" in wanted or "gateway" in wanted:
+            with whole_stack(Path(folder) / "stack") as stack:
+                if "gateway" in wanted:
+                    loads = asyncio.run(bench_gateway.measure(stack, Path(folder)))
+                    console.print(gateway(loads))
+                if "freshness" in wanted:
+                    console.print(freshness(asyncio.run(bench_freshness.measure(stack))))
+
+
+def table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left")
+    made.add_column(columns[0])
+    for column in columns[1:]:
+        made.add_column(column, justify="right")
+    return made
+
+
+def metering(found: dict[str, float]) -> Table:
+    made = table(
+        "One metering worker catching up on a backlog of real events", "", "events/s", "per CPU second"
+    )
+    for name, prefix in (
+        ("Runmeter: rated, counted, charged in Redis", "metering"),
+        ("stock Faust: decoded and counted", "stock_faust"),
+    ):
+        made.add_row(name, f"{found[prefix + '_per_s']:,.0f}", f"{found[prefix + '_per_cpu_s']:,.0f}")
+    made.add_row(
+        "ratio (goal: ≥6)",
+        f"{found['metering_per_s'] / found['stock_faust_per_s']:.1f}x",
+        f"{found['metering_per_cpu_s'] / found['stock_faust_per_cpu_s']:.1f}x",
+    )
+    return made
+
+
+def gateway(loads: dict[str, Load | str]) -> Table:
+    made = table(
+        "Runs over HTTP against a provider without latency",
+        "",
+        "req/s",
+        "req per CPU second",
+        "p50 ms",
+        "p99 ms",
+    )
+    for name, load in loads.items():
+        if isinstance(load, str):
+            made.add_row(name, load, "", "", "")
+            continue
+        made.add_row(
+            name,
+            f"{load.per_second:,.0f}",
+            f"{load.per_core_second:,.0f}",
+            f"{load.percentile(0.5):.1f}",
+            f"{load.percentile(0.99):.1f}",
+        )
+    ours, peer = (
+        loads.get(f"{who}, 16 clients") for who in ("gateway + runner", "LiteLLM proxy (no metering)")
+    )
+    if isinstance(ours, Load) and isinstance(peer, Load):
+        made.add_row("ratio (goal: ≥10)", "", f"{ours.per_core_second / peer.per_core_second:.1f}x", "", "")
+    return made
+
+
+def freshness(found: dict[str, Sequence[float] | float]) -> Table:
+    rate = found.pop("events_per_s")
+    made = table(
+        f"From acknowledged to visible, at {rate:,.0f} events/s", "", "p50 ms", "p99 ms", "max ms", "goal p99"
+    )
+    goals = {"Redis counter": "100", "ClickHouse": "1,000", "live stream (SSE)": "1,000", "browser": "1,000"}
+    for name, delays in found.items():
+        ordered = sorted(delays)  # type: ignore[arg-type]
+        p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+        made.add_row(
+            name, f"{ordered[len(ordered) // 2]:.0f}", f"{p99:.0f}", f"{ordered[-1]:.0f}", goals[name]
+        )
+    return made
+
+
+if __name__ == "__main__":
+    main()
