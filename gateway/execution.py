@@ -95,7 +95,7 @@ class Run:
 
     def cancel(self, reason: str) -> None:
         """End the run early; it is closed as `cancelled` with what it used."""
-        if self._cancel_reason or self._deadline is None:
+        if self._cancel_reason or self._deadline is None or self._deadline.expired():
             return
         self._cancel_reason = reason
         loop = asyncio.get_running_loop()
@@ -126,6 +126,9 @@ class Run:
             error: Exception = RunnerLost("the stream broke off")
         except (RunnerLost, TimeoutError) as caught:
             error = caught
+        finally:
+            # What has ended cannot be cancelled, nor its deadline be moved.
+            self._deadline = None
         log.warning("runner lost", extra={"run_id": self.lease.run_id, "error": repr(error)})
         if (usage := self._account.take_over(self._services.clock())) is not None:
             await self._services.publisher.publish(topics.TOKENS, self.lease.org_id, usage)

@@ -94,7 +94,9 @@ class WorkerSettings(_Settings):
     #: More poison than this share of a thousand records stops the worker: something is wrong upstream.
     max_poison_permille: int = Field(default=500, ge=1, le=1_000)
     run_state_ttl_s: int = Field(default=14 * 86_400, ge=60)
+    #: How long the warehouse gathers rows for one insert, and the metering worker events for one script.
     flush_interval_ms: int = Field(default=150, ge=1, le=60_000)
+    gather_ms: int = Field(default=10, ge=0, le=1_000)
     metrics_port: int = Field(default=0, ge=0, le=65_535)
 
 

@@ -86,7 +86,7 @@ class MeteringRole:
 
     def lanes(self) -> Lanes[int]:
         """One lane per partition: a partition's state has one writer."""
-        return Lanes(attrgetter("partition"), self._handle)
+        return Lanes(attrgetter("partition"), self._handle, linger_s=load(WorkerSettings).gather_ms / 1000)
 
     async def _handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         await self._metering.handle(partition, batches)

@@ -1,0 +1,383 @@
+"""A gateway, its runner and the local model as processes of their own, and what they leave on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from containers import free_ports
+from redis.asyncio import Redis
+
+from kit import api_keys, clock
+from metering.prices import MICRO_PER_CREDIT, PriceBook
+from schemas import keys, topics
+from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind
+from schemas.events import RunEvent, TokenEvent, ToolCallEvent, encode
+from schemas.partitioning import partition_of
+
+PARTITIONS = 8
+METERED_RUN_TOPICS = (topics.RUNS, topics.TOKENS, topics.TOOL_CALLS)
+_START_S = 30.0
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: float = 10.0) -> Any:
+    """Return the condition's first true value."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := await condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.02)
+    return value
+
+
+class Service:
+    """One process of ours, with its output in a file."""
+
+    def __init__(self, module: str, folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self._module = module
+        self._log = folder / f"{module}-{port}.log"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, environment: dict[str, str], *arguments: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNMETER_")}
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self._module,
+                *arguments,
+                env={**kept, **environment},
+                stdout=log,
+                stderr=log,
+            )
+        async with aiohttp.ClientSession() as http:
+
+            async def healthy() -> bool:
+                assert self._process is not None
+                assert self._process.returncode is None, self.log()
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with http.get(f"{self.url}/healthz") as response:
+                        return response.status == 200
+                return False
+
+            await until(healthy, f"{self._module} answers", _START_S)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    async def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+
+@dataclass
+class Metered:
+    """What Kafka has of one run, in the order it was read."""
+
+    runs: list[RunEvent] = field(default_factory=list)
+    tokens: list[TokenEvent] = field(default_factory=list)
+    tools: list[ToolCallEvent] = field(default_factory=list)
+
+    @property
+    def closing(self) -> RunEvent:
+        """The one closing event; a repeated one is identical."""
+        closings = {encode(event): event for event in self.runs if event.status != "started"}
+        assert len(closings) == 1, self.runs
+        return next(iter(closings.values()))
+
+    @property
+    def everything(self) -> list[RunEvent | TokenEvent | ToolCallEvent]:
+        return [*self.runs, *self.tokens, *self.tools]
+
+    def last_words(self) -> dict[str, TokenEvent]:
+        """The word that counts of each model call."""
+        last: dict[str, TokenEvent] = {}
+        for event in sorted(self.tokens, key=lambda e: (e.final, e.seq)):
+            last[event.call_id] = event
+        return last
+
+    @property
+    def closed(self) -> bool:
+        return any(event.status != "started" for event in self.runs)
+
+
+class EventLog:
+    """Reads the topics of runs; every record must be exactly what its contract says."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
+        self._partitions = [
+            TopicPartition(topic.name, number) for topic in METERED_RUN_TOPICS for number in range(PARTITIONS)
+        ]
+        self._runs: dict[str, Metered] = defaultdict(Metered)
+        self.orgs: set[str] = set()
+
+    async def start(self) -> None:
+        await self._consumer.start()
+        self._consumer.assign(self._partitions)
+        await self._consumer.seek_to_end(*self._partitions)
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+
+    async def catch_up(self) -> None:
+        """Read everything that is on Kafka now."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        while True:
+            behind = [at for at in self._partitions if await self._consumer.position(at) < ends[at]]
+            if not behind:
+                return
+            for records in (await self._consumer.getmany(timeout_ms=50)).values():
+                for record in records:
+                    self._take(record.topic, record.key, record.value)
+
+    def _take(self, topic: str, key: bytes | None, value: bytes) -> None:
+        if key is None or key.decode() not in self.orgs:
+            return
+        event = msgspec.json.decode(value, type=topics.BY_NAME[topic].event)
+        assert encode(event) == value
+        assert isinstance(event, RunEvent | TokenEvent | ToolCallEvent)
+        assert event.org_id == key.decode()
+        run = self._runs[event.run_id]
+        {topics.RUNS.name: run.runs, topics.TOKENS.name: run.tokens, topics.TOOL_CALLS.name: run.tools}[
+            topic
+        ].append(event)  # type: ignore[arg-type]
+
+    async def of(self, run_id: str) -> Metered:
+        """Return a run whose client was answered: all of it is on Kafka."""
+        await self.catch_up()
+        return self._runs[run_id]
+
+    async def when(
+        self, run_id: str, condition: Callable[[Metered], Any], what: str, timeout_s: float = 10.0
+    ) -> Metered:
+        async def holds() -> bool:
+            return bool(condition(await self.of(run_id)))
+
+        await until(holds, what, timeout_s)
+        return self._runs[run_id]
+
+    async def runs_of(self, instance_id: str) -> dict[str, Metered]:
+        await self.catch_up()
+        return {
+            run_id: run
+            for run_id, run in self._runs.items()
+            if any(event.instance_id == instance_id for event in run.everything)
+        }
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """One instance with its key."""
+
+    org_id: str
+    instance: InstanceRecord
+    key: str
+    key_record: ApiKeyRecord
+
+    @property
+    def instance_id(self) -> str:
+        return self.instance.instance_id
+
+    @property
+    def partition(self) -> int:
+        return partition_of(self.org_id, PARTITIONS)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"X-API-Key": self.key}
+
+
+@dataclass
+class Answered:
+    """One HTTP answer, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+@dataclass(frozen=True)
+class Event:
+    name: str
+    data: Any
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+    """Yield a response's server-sent events."""
+    name = ""
+    async for line in response.content:
+        text = line.decode().rstrip("\n")
+        if text.startswith("event: "):
+            name = text[7:]
+        elif text.startswith("data: "):
+            yield Event(name, msgspec.json.decode(text[6:]))
+
+
+class Plane:
+    """Starts processes against one Kafka and one Redis, makes tenants, and asks."""
+
+    def __init__(self, folder: Path, bootstrap: str, redis_url: str, redis: Redis) -> None:
+        self.folder, self.bootstrap, self.redis_url, self.redis = folder, bootstrap, redis_url, redis
+        self.log = EventLog(bootstrap)
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+        )
+        self.book: PriceBook
+        self.tenant_id = ""
+        self._services: list[Service] = []
+
+    async def provider(self, time_scale: float) -> Service:
+        service = self._new("stack.provider")
+        await service.start({}, "--port", str(service.port), "--time-scale", str(time_scale))
+        return service
+
+    async def runner(self, provider: Service, **settings: str) -> Service:
+        service = self._new("runner")
+        await service.start(self.environment(service, "RUNNER", provider, settings))
+        return service
+
+    async def gateway(self, runner: Service, **settings: str) -> Service:
+        service = self._new("gateway")
+        await service.start(self.environment(service, "GATEWAY", runner, settings))
+        return service
+
+    def _new(self, module: str) -> Service:
+        service = Service(module, self.folder, free_ports("one")["one"])
+        self._services.append(service)
+        return service
+
+    def environment(
+        self, service: Service, kind: str, upstream: Service, settings: dict[str, str]
+    ) -> dict[str, str]:
+        address = f"{upstream.url}/v1" if kind == "RUNNER" else upstream.url
+        return {
+            "RUNMETER_KAFKA_BOOTSTRAP": self.bootstrap,
+            "RUNMETER_REDIS_URL": self.redis_url,
+            f"RUNMETER_{kind}_PORT": str(service.port),
+            f"RUNMETER_{kind}_SPOOL_DIR": str(self.folder / f"spool-{service.port}"),
+            f"RUNMETER_{kind}_{'MODEL_BASE_URL' if kind == 'RUNNER' else 'RUNNER_URL'}": address,
+            **{f"RUNMETER_{name}": value for name, value in settings.items()},
+        }
+
+    async def close(self) -> None:
+        await self.http.close()
+        await asyncio.gather(*(service.stop() for service in self._services))
+        await self.log.stop()
+
+    async def tenant(
+        self,
+        *,
+        credits_micro: int = 100_000 * MICRO_PER_CREDIT,
+        kind: KeyKind = "secret",
+        status: str = "active",
+        tools: tuple[str, ...] = ("calculator", "current_time"),
+        **key_fields: Any,
+    ) -> Tenant:
+        """Return a new org with one instance, one key and credits, as projections hold them."""
+        org_id, minted = clock.new_id("org"), api_keys.mint("sk")
+        instance = InstanceRecord(
+            instance_id=clock.new_id("inst"),
+            tenant_id=self.tenant_id,
+            org_id=org_id,
+            name="Support agent",
+            status=status,  # type: ignore[arg-type]
+            default_model="gpt-4o-mini",
+            models=("gpt-4o-mini", "gpt-4o"),
+            system_prompt="You are a support agent. Answer briefly.",
+            tools=tools,
+            max_output_tokens=4_096,
+        )
+        record = ApiKeyRecord(
+            key_id=minted.key_id,
+            kind=kind,
+            tenant_id=self.tenant_id,
+            org_id=org_id,
+            instance_id=instance.instance_id,
+            **key_fields,
+        )
+        made = Tenant(org_id, instance, minted.key, record)
+        self.log.orgs.add(org_id)
+        await self.redis.set(keys.instance(instance.instance_id), msgspec.json.encode(instance))
+        await self.redis.set(keys.api_key(minted.digest), msgspec.json.encode(record))
+        await self.redis.hset(keys.wallet(made.partition, org_id), "balance", str(credits_micro))
+        return made
+
+    async def ask(
+        self,
+        gateway: Service,
+        tenant: Tenant,
+        text: str = "What are your opening hours?",
+        *,
+        headers: dict[str, str] | None = None,
+        **body: Any,
+    ) -> Answered:
+        return await self.post(
+            gateway, "/v1/runs", json={"input": text, **body}, headers={**tenant.headers, **(headers or {})}
+        )
+
+    async def post(self, gateway: Service, path: str, **request: Any) -> Answered:
+        async with self.http.post(gateway.url + path, **request) as response:
+            return Answered(response.status, dict(response.headers), await response.read())
+
+    async def get(self, gateway: Service, path: str, **request: Any) -> Answered:
+        async with self.http.get(gateway.url + path, **request) as response:
+            return Answered(response.status, dict(response.headers), await response.read())
+
+    @contextlib.asynccontextmanager
+    async def streaming(
+        self, gateway: Service, tenant: Tenant, text: str, headers: dict[str, str] | None = None, **body: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self.http.post(
+            f"{gateway.url}/v1/runs",
+            json={"input": text, "stream": True, **body},
+            headers={**tenant.headers, **(headers or {})},
+        ) as response:
+            yield response
+
+    async def streamed(self, gateway: Service, tenant: Tenant, text: str, **body: Any) -> list[Event]:
+        """Return all events of a streamed run."""
+        async with self.streaming(gateway, tenant, text, **body) as response:
+            assert response.status == 200
+            return [event async for event in events(response)]
+
+    async def served(self, provider: Service, run_id: str) -> list[dict[str, Any]]:
+        """Return what the provider really generated for a run, call by call."""
+        rows: list[dict[str, Any]] = (await self.get(provider, "/admin/usage")).json
+        return [row for row in rows if row["request_id"].startswith(f"{run_id}-")]
+
+
+def assert_problem(answer: Answered, status: int, code: str) -> Any:
+    """Assert an RFC 9457 problem and return it."""
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:runmeter:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
