@@ -175,7 +175,10 @@ class RunService:
         """Cancel a run wherever it executes; return its answer when it was over already."""
         answer = await self.find(caller, run_id)
         if answer is None:
-            await self._redis.publish(keys.CANCEL_CHANNEL, run_id)
+            try:
+                await self._redis.publish(keys.CANCEL_CHANNEL, run_id)
+            except RedisError as error:
+                raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
         return answer
 
     async def listen_for_cancels(self) -> None:

@@ -18,6 +18,7 @@ from openai._constants import RAW_RESPONSE_HEADER
 from openai._response import AsyncAPIResponse
 
 from kit.settings import RunnerSettings
+from schemas.events import Count
 
 
 class ModelFailed(Exception):
@@ -29,18 +30,21 @@ class ModelFailed(Exception):
 
 
 class _PromptDetails(Struct):
-    cached_tokens: int | None = 0
+    cached_tokens: Count | None = 0
 
 
 class _CompletionDetails(Struct):
-    reasoning_tokens: int | None = 0
+    reasoning_tokens: Count | None = 0
 
 
 class ModelUsage(Struct):
-    """What the provider says a call used; `prompt_tokens` includes the cached ones."""
+    """What the provider says a call used; `prompt_tokens` includes the cached ones.
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    Bounded as the events are: a count that no event may carry is unreadable here, and never published.
+    """
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 

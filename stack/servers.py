@@ -55,7 +55,7 @@ def fetch_kafka() -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StackError(f"Maven could not fetch Kafka's jars: {done.stdout.strip()[-500:]}")
+        raise StackError(f"Maven could not fetch Kafka's jars: {(done.stdout + done.stderr).strip()[-500:]}")
 
 
 def kafka(data: Path, port: int, controller_port: int) -> ChildSpec:
@@ -75,7 +75,8 @@ def kafka(data: Path, port: int, controller_port: int) -> ChildSpec:
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise StackError(f"Kafka's storage could not be formatted: {done.stdout.strip()[-500:]}")
+            said = (done.stdout + done.stderr).strip()[-500:]
+            raise StackError(f"Kafka's storage could not be formatted: {said}")
 
     async def ready() -> bool:
         return await _listens(port)
@@ -86,7 +87,9 @@ def kafka(data: Path, port: int, controller_port: int) -> ChildSpec:
 
 
 def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # The command line would take a leading dash for an option.
+    return "k" + made[1:] if made.startswith("-") else made
 
 
 def valkey(data: Path, port: int) -> ChildSpec:

@@ -88,7 +88,7 @@ async def _litellm(stack: dict[str, Any], folder: Path) -> dict[str, Load | str]
     with (folder / "litellm.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=env)
     try:
-        await _answers(f"http://127.0.0.1:{port}/health/liveliness", seconds=120)
+        await _answers(f"http://127.0.0.1:{port}/health/liveliness", seconds=240)
         pids = [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
         body = (
             b'{"model":"gpt-4o-mini","max_tokens":40,"messages":[{"role":"user","content":"%b"}]}'

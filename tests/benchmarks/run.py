@@ -23,8 +23,10 @@ _PARTS = ("metering", "freshness", "gateway")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], default=list(_PARTS))
-    wanted = parser.parse_args().parts
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}; all by default")
+    wanted = parser.parse_args().parts or list(_PARTS)
+    if unknown := set(wanted) - set(_PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     console = Console(width=110)
     console.print(f"{os.cpu_count()} cores, {platform.platform()}, CPython {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,16 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import pytest
 import pytest_asyncio
-from gateway_rig import Plane, Service, Tenant
-
-from kit import redis_client
-from kit.settings import KafkaSettings, RedisSettings
-from metering.prices import PriceBook
-from schemas import keys
-from stack import seed, topics
+from gateway_rig import Plane, Service, Tenant, open_plane
 
 sys.path.append(str(Path(__file__).parents[1] / "kit"))  # kafka_gate
 
@@ -33,20 +26,8 @@ class Side:
 
 @pytest_asyncio.fixture(scope="session")
 async def plane(tmp_path_factory: pytest.TempPathFactory, kafka: str, redis_url: str) -> AsyncIterator[Plane]:
-    folder = tmp_path_factory.mktemp("plane")
-    kafka_settings, redis_settings = KafkaSettings(bootstrap=kafka), RedisSettings(url=redis_url)
-    await topics.create_fences([], kafka_settings, redis_settings)
-    demo = seed.access(folder)
-    await seed.write(demo, redis_settings, kafka_settings)
-    redis = redis_client.connect(redis_settings)
-    made = Plane(folder, kafka, redis_url, redis)
-    made.tenant_id = demo.tenant_id
-    version = await redis.get(keys.current_price_version(demo.tenant_id))
-    made.book = msgspec.json.decode(await redis.get(keys.price_book(version.decode())), type=PriceBook)
-    await made.log.start()
-    yield made
-    await made.close()
-    await redis.aclose()
+    async with open_plane(tmp_path_factory.mktemp("plane"), kafka, redis_url) as made:
+        yield made
 
 
 async def _side(plane: Plane, time_scale: float, **runner_settings: str) -> Side:

@@ -17,14 +17,17 @@ import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from containers import free_ports
+from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
 
-from kit import api_keys, clock
+from kit import api_keys, clock, redis_client
+from kit.settings import KafkaSettings, RedisSettings
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from schemas import keys, topics
 from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind
 from schemas.events import RunEvent, TokenEvent, ToolCallEvent, encode
 from schemas.partitioning import partition_of
+from stack import seed
 
 PARTITIONS = 8
 METERED_RUN_TOPICS = (topics.RUNS, topics.TOKENS, topics.TOOL_CALLS)
@@ -212,7 +215,7 @@ class Answered:
     """One HTTP answer, read to its end."""
 
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes
 
     @property
@@ -341,11 +344,11 @@ class Plane:
 
     async def post(self, gateway: Service, path: str, **request: Any) -> Answered:
         async with self.http.post(gateway.url + path, **request) as response:
-            return Answered(response.status, dict(response.headers), await response.read())
+            return Answered(response.status, response.headers, await response.read())
 
     async def get(self, gateway: Service, path: str, **request: Any) -> Answered:
         async with self.http.get(gateway.url + path, **request) as response:
-            return Answered(response.status, dict(response.headers), await response.read())
+            return Answered(response.status, response.headers, await response.read())
 
     @contextlib.asynccontextmanager
     async def streaming(
@@ -368,6 +371,25 @@ class Plane:
         """Return what the provider really generated for a run, call by call."""
         rows: list[dict[str, Any]] = (await self.get(provider, "/admin/usage")).json
         return [row for row in rows if row["request_id"].startswith(f"{run_id}-")]
+
+
+@contextlib.asynccontextmanager
+async def open_plane(folder: Path, bootstrap: str, redis_url: str) -> AsyncIterator[Plane]:
+    """Seed the stores; yield a plane without processes, and stop those it was asked for."""
+    kafka_settings, redis_settings = KafkaSettings(bootstrap=bootstrap), RedisSettings(url=redis_url)
+    demo = seed.access(folder)
+    await seed.write(demo, redis_settings, kafka_settings)
+    redis = redis_client.connect(redis_settings)
+    plane = Plane(folder, bootstrap, redis_url, redis)
+    plane.tenant_id = demo.tenant_id
+    version = await redis.get(keys.current_price_version(demo.tenant_id))
+    plane.book = msgspec.json.decode(await redis.get(keys.price_book(version.decode())), type=PriceBook)
+    await plane.log.start()
+    try:
+        yield plane
+    finally:
+        await plane.close()
+        await redis.aclose()
 
 
 def assert_problem(answer: Answered, status: int, code: str) -> Any:
