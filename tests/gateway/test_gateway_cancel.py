@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import aiohttp
-from gateway_rig import Event, Metered, Plane, Service, Tenant, assert_problem, events
+from gateway_log import Metered
+from gateway_rig import Event, Plane, Service, Tenant, assert_problem, events
 
 _LONG = "Tell me everything [[fault:length:800]]"  # ten seconds of the slow model
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_rig import Answered, Metered, Plane, Tenant, until
+from gateway_log import Metered, until
+from gateway_rig import Answered, Plane, Tenant
 
 from kit import tokens
 

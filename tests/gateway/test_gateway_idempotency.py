@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from gateway_rig import Metered, Plane, Tenant, assert_problem, events, until
+from gateway_log import Metered, until
+from gateway_rig import Plane, Tenant, assert_problem, events
 
 from kit import clock
 from kit.clock import new_id

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from containers import free_ports
-from gateway_rig import Plane, Tenant, assert_problem, events, until
+from gateway_log import until
+from gateway_rig import Plane, Tenant, assert_problem, events
 from kafka_gate import KafkaGate
 
 from kit import tokens

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_rig import Plane, Service, Tenant, assert_problem, until
+from gateway_log import until
+from gateway_rig import Plane, Service, Tenant, assert_problem
 
 from kit import api_keys, clock
 from metering.prices import MICRO_PER_CREDIT, worst_case

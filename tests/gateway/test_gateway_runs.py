@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from gateway_rig import Metered, Plane, Tenant
+from gateway_log import Metered
+from gateway_rig import Plane, Tenant
 
 from gateway.admission import as_credits
 from metering.prices import cost

@@ -11,7 +11,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 from containers import free_ports
-from gateway_rig import Metered, Plane, Service
+from gateway_log import Metered
+from gateway_rig import Plane, Service
 
 from kit import clock
 from schemas.runner import EXECUTE_PATH, ExecuteRequest, Frame, Message, decode_frame
