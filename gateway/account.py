@@ -8,11 +8,12 @@ from __future__ import annotations
 from gateway.admission import as_credits
 from gateway.answers import Answer, Failure, Usage
 from kit import tokens
+from metering.closing import run_event
 from metering.prices import PriceBook, cost
 from metering.runs import RunState, fold
 from metering.totals import COUNTERS, totals_of
 from schemas.directory import RunLease
-from schemas.events import RunEvent, RunStatus, TokenEvent, ToolCallEvent
+from schemas.events import RunEvent, RunStatus, TokenEvent, ToolCallEvent, owner_of
 from schemas.runner import CallStarted, Delta, Ended, Frame, ToolCallFinished, UsageReported
 
 #: A `seq` no runner reaches: what the gateway says of a call whose runner died stands above the runner's
@@ -55,16 +56,8 @@ class RunAccount:
         call = self._open_call
         if call is None:
             return None
-        lease = self._lease
         event = TokenEvent(
-            tenant_id=lease.tenant_id,
-            org_id=lease.org_id,
-            instance_id=lease.instance_id,
-            run_id=lease.run_id,
-            channel=lease.channel,
-            key_id=lease.key_id,
-            price_version=lease.price_version,
-            started_at_ms=lease.started_at_ms,
+            **owner_of(self._lease),
             occurred_at_ms=now_ms,
             call_id=call.call_id,
             seq=_TAKEOVER_SEQ,
@@ -78,27 +71,8 @@ class RunAccount:
 
     def event(self, status: RunStatus, now_ms: int, error_code: str = "") -> RunEvent:
         """Return the run's opening or closing event, with the totals so far."""
-        lease, totals = self._lease, self._totals()
-        return RunEvent(
-            tenant_id=lease.tenant_id,
-            org_id=lease.org_id,
-            instance_id=lease.instance_id,
-            run_id=lease.run_id,
-            channel=lease.channel,
-            key_id=lease.key_id,
-            price_version=lease.price_version,
-            started_at_ms=lease.started_at_ms,
-            occurred_at_ms=now_ms,
-            status=status,
-            model=lease.model,
-            tokens_in=totals["tokens_in"],
-            tokens_out=totals["tokens_out"],
-            tool_calls=totals["tool_calls"],
-            duration_ms=max(0, now_ms - lease.started_at_ms),
-            credits_micro=totals["charged"],
-            streamed=lease.streamed,
-            end_user=self._end_user,
-            error_code=error_code,
+        return run_event(
+            self._lease, status, now_ms, self._totals(), error_code=error_code, end_user=self._end_user
         )
 
     def answer(self, ended: Ended, closing: RunEvent, metadata: dict[str, str]) -> Answer:

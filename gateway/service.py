@@ -30,7 +30,7 @@ from kit.spool import SpoolFull
 from metering.prices import worst_case
 from schemas import keys, topics
 from schemas.directory import RunLease
-from schemas.events import Channel
+from schemas.events import Channel, owner_of
 from schemas.runner import ExecuteRequest, Message
 
 log = logging.getLogger(__name__)
@@ -117,14 +117,7 @@ class RunService:
         system = (Message("system", instance.system_prompt),) if instance.system_prompt else ()
         wanted = order.request.max_tokens or instance.max_output_tokens
         return lease, ExecuteRequest(
-            tenant_id=lease.tenant_id,
-            org_id=lease.org_id,
-            instance_id=lease.instance_id,
-            run_id=lease.run_id,
-            channel=lease.channel,
-            key_id=lease.key_id,
-            price_version=lease.price_version,
-            started_at_ms=lease.started_at_ms,
+            **owner_of(lease),
             model=model,
             messages=system + order.request.conversation(),
             tools=instance.tools,

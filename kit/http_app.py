@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from kit import logs
 from kit.problems import CONTENT_TYPE, InvalidRequest, NotFound, Problem
+from kit.settings import StackSettings, load
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +25,22 @@ class MethodNotAllowed(Problem):
 
 #: Returns what is wrong, by part. An empty answer means ready.
 Readiness = Callable[[], Awaitable[dict[str, str]]]
+
+
+def serve(name: str, app: FastAPI, host: str, port: int) -> None:
+    """Serve until SIGTERM, with logs as JSON lines."""
+    logs.configure(name, load(StackSettings).log_level)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=10,
+    )
 
 
 def problem_response(problem: Problem) -> Response:

@@ -6,7 +6,7 @@ from kit import tokens
 from kit.clock import Clock
 from kit.settings import RunnerSettings
 from runner.model import ModelUsage
-from schemas.events import TokenEvent, UsageSource
+from schemas.events import TokenEvent, UsageSource, owner_of
 from schemas.runner import ExecuteRequest
 
 
@@ -79,14 +79,7 @@ class CallMeter:
         self._reported, self._reported_at = self._counted, now
         cached = usage.cached if usage else 0
         return TokenEvent(
-            tenant_id=run.tenant_id,
-            org_id=run.org_id,
-            instance_id=run.instance_id,
-            run_id=run.run_id,
-            channel=run.channel,
-            key_id=run.key_id,
-            price_version=run.price_version,
-            started_at_ms=run.started_at_ms,
+            **owner_of(run),
             occurred_at_ms=now,
             call_id=self.call_id,
             seq=self._seq,

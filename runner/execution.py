@@ -25,7 +25,7 @@ from runner.call_meter import CallMeter
 from runner.model import ModelClient, ModelFailed, ToolCallDelta
 from runner.tools import Tool, ToolError, select
 from schemas import topics
-from schemas.events import TokenEvent, ToolCallEvent, ToolStatus, UsageSource
+from schemas.events import TokenEvent, ToolCallEvent, ToolStatus, UsageSource, owner_of
 from schemas.runner import (
     CallStarted,
     Delta,
@@ -227,14 +227,7 @@ class Execution:
     async def _report_tool(self, tool_call_id: str, name: str, status: ToolStatus, duration_ms: int) -> None:
         run = self.request
         event = ToolCallEvent(
-            tenant_id=run.tenant_id,
-            org_id=run.org_id,
-            instance_id=run.instance_id,
-            run_id=run.run_id,
-            channel=run.channel,
-            key_id=run.key_id,
-            price_version=run.price_version,
-            started_at_ms=run.started_at_ms,
+            **owner_of(run),
             occurred_at_ms=self._services.clock(),
             tool_call_id=tool_call_id,
             tool=name[:256] or "?",

@@ -11,7 +11,7 @@ they do not know and refuse a `v` they do not know.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -57,6 +57,23 @@ class UsageEvent(Struct, frozen=True, kw_only=True, gc=False):
     price_version: Id
     started_at_ms: UnixMs
     occurred_at_ms: UnixMs
+
+
+_OWNER = (
+    "tenant_id",
+    "org_id",
+    "instance_id",
+    "run_id",
+    "channel",
+    "key_id",
+    "price_version",
+    "started_at_ms",
+)
+
+
+def owner_of(source: Struct) -> dict[str, Any]:
+    """Return what every event of a run repeats, from anything that carries it, such as a lease."""
+    return {name: getattr(source, name) for name in _OWNER}
 
 
 class RunEvent(UsageEvent, frozen=True, kw_only=True, gc=False):

@@ -18,6 +18,7 @@ from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.redis_client import get_bytes
 from kit.spool import SpoolFull
+from metering.closing import run_event
 from metering.totals import COUNTERS
 from schemas import keys, topics
 from schemas.directory import RunLease
@@ -82,23 +83,4 @@ def _lost(lease: RunLease, stored: bytes | None, now: int) -> RunEvent:
     if stored is not None:
         run = msgspec.msgpack.decode(stored, type=MeteredRun)
         totals = dict(zip(COUNTERS, run.totals, strict=True))
-    return RunEvent(
-        tenant_id=lease.tenant_id,
-        org_id=lease.org_id,
-        instance_id=lease.instance_id,
-        run_id=lease.run_id,
-        channel=lease.channel,
-        key_id=lease.key_id,
-        price_version=lease.price_version,
-        started_at_ms=lease.started_at_ms,
-        occurred_at_ms=now,
-        status="lost",
-        model=lease.model,
-        tokens_in=totals["tokens_in"],
-        tokens_out=totals["tokens_out"],
-        tool_calls=totals["tool_calls"],
-        duration_ms=max(0, now - lease.started_at_ms),
-        credits_micro=totals["charged"],
-        streamed=lease.streamed,
-        error_code="owner_lost",
-    )
+    return run_event(lease, "lost", now, totals, error_code="owner_lost")
