@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
 
 from gateway import openapi, streaming
 from gateway.answers import Answer
@@ -16,6 +15,7 @@ from gateway.execution import Run
 from gateway.keys import Caller, KeyDirectory
 from gateway.requests import parse
 from gateway.service import Order, RunService
+from kit.hot_routes import PlainRoute, StreamedResponse
 from kit.problems import BodyTooLarge, InvalidRequest
 from kit.spool import SpoolFull
 from schemas.directory import KeyKind
@@ -30,7 +30,6 @@ _CHANNEL: dict[KeyKind, Channel] = {"secret": "api", "widget": "widget", "mcp": 
 _STATUS = {"failed": 502, "limit_exceeded": 402}
 
 
-@router.post("/v1/runs", **openapi.CREATE_RUN)
 async def create_run(request: Request) -> Response:
     caller = await _caller(request)
     body = await _body(request)
@@ -45,12 +44,17 @@ async def create_run(request: Request) -> Response:
     if isinstance(begun, Answer):
         return _repeated(begun, stream=order.request.stream)
     if order.request.stream:
-        return StreamingResponse(
+        return StreamedResponse(
             streaming.stream(begun),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-Id": begun.lease.run_id},
         )
     return await _whole(request, begun)
+
+
+router.add_api_route(
+    "/v1/runs", create_run, methods=["POST"], route_class_override=PlainRoute, **openapi.CREATE_RUN
+)
 
 
 @router.get("/v1/runs/{run_id}", **openapi.GET_RUN)
@@ -132,7 +136,7 @@ def _answered(answer: Answer) -> Response:
 def _repeated(answer: Answer, *, stream: bool) -> Response:
     headers = {"Idempotent-Replay": "true"}
     if stream:
-        return StreamingResponse(streaming.replay(answer), media_type="text/event-stream", headers=headers)
+        return StreamedResponse(streaming.replay(answer), media_type="text/event-stream", headers=headers)
     response = _answered(answer)
     response.headers.update(headers)
     return response

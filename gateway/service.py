@@ -123,6 +123,7 @@ class RunService:
             tools=instance.tools,
             max_output_tokens=min(wanted, instance.max_output_tokens),
             temperature=order.request.temperature,
+            streamed=order.request.stream,
         )
 
     async def _repeat(self, caller: Caller, run_id: str) -> Answer:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from starlette.responses import StreamingResponse
 
 from kit import clock, http_app, tokens
+from kit.hot_routes import PlainRoute, StreamedResponse
 from kit.problems import InvalidRequest, TooManyRequests
 from kit.publisher import Publisher
 from kit.settings import KafkaSettings, RunnerSettings, SpoolSettings, load
@@ -52,7 +52,6 @@ def create_app() -> FastAPI:
     """Return the runner. Its settings are read when it starts."""
     app = FastAPI(title="Runmeter runner", version="1", lifespan=_lifespan)
 
-    @app.post(EXECUTE_PATH, summary="Execute a run, streaming its frames")
     async def execute(request: Request) -> Response:
         executions: dict[str, Execution] = app.state.executions
         services: RunnerServices = app.state.services
@@ -65,7 +64,15 @@ def create_app() -> FastAPI:
         execution = Execution(services, order)
         executions[order.run_id] = execution
         execution.start().add_done_callback(lambda _: executions.pop(order.run_id, None))
-        return StreamingResponse(execution.lines(), media_type="application/x-ndjson")
+        return StreamedResponse(execution.lines(), media_type="application/x-ndjson")
+
+    app.router.add_api_route(
+        EXECUTE_PATH,
+        execute,
+        methods=["POST"],
+        route_class_override=PlainRoute,
+        summary="Execute a run, streaming its frames",
+    )
 
     @app.post(EXECUTE_PATH + "/{run_id}/cancel", summary="Cancel a run; its stream ends with what it used")
     async def cancel(run_id: str) -> dict[str, bool]:

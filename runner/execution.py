@@ -41,6 +41,8 @@ from schemas.runner import (
 log = logging.getLogger(__name__)
 
 _FRAMES = 1_024
+#: How long text that nobody reads yet is gathered: what a runner that dies leaves unsaid at most.
+_GATHER_S = 0.25
 
 
 @dataclass
@@ -79,6 +81,8 @@ class Execution:
         self._calls = 0
         self._tool_calls = 0
         self._abandoned = False
+        self._gathered: list[str] = []
+        self._gathering_since = 0.0
         self._work: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -168,7 +172,7 @@ class Execution:
             for choice in chunk.choices:
                 if choice.delta.content:
                     meter.wrote(choice.delta.content)
-                    await self._emit(Delta(text=choice.delta.content))
+                    await self._emit_text(choice.delta.content)
                 for piece in choice.delta.tool_calls or ():
                     _write(written, piece, meter)
             if (report := meter.interim()) is not None:
@@ -241,7 +245,25 @@ class Execution:
         publishing = self._services.publisher.publish(topic, self.request.org_id, event)
         self._publishing.append(asyncio.create_task(publishing))
 
+    async def _emit_text(self, text: str) -> None:
+        if self.request.streamed:
+            await self._emit(Delta(text=text))
+            return
+        now = time.monotonic()
+        if not self._gathered:
+            self._gathering_since = now
+        self._gathered.append(text)
+        if now - self._gathering_since >= _GATHER_S:
+            await self._emit_gathered()
+
+    async def _emit_gathered(self) -> None:
+        if self._gathered:
+            text, self._gathered = "".join(self._gathered), []
+            await self._emit(Delta(text=text))
+
     async def _emit(self, frame: Frame | None) -> None:
+        if self._gathered:
+            await self._emit_gathered()
         if self._abandoned:
             return
         with contextlib.suppress(asyncio.QueueFull):

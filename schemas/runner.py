@@ -39,6 +39,8 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     #: The most tokens one model call may produce.
     max_output_tokens: int = 1024
     temperature: float | None = None
+    #: Whether somebody reads the answer as it is written. If not, its text may come in larger pieces.
+    streamed: bool = True
 
 
 class CallStarted(Struct, frozen=True, kw_only=True, tag="call"):

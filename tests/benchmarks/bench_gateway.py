@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from stack import ports
 _ROOT = Path(__file__).resolve().parents[2]
 _LITELLM = _ROOT / "build" / "litellm"
 _LITELLM_VERSION = "litellm[proxy]==1.*"
+#: It will not start without one. Random: the proxy refuses weak ones.
+_LITELLM_KEY = f"sk-{secrets.token_hex(32)}"
 _QUESTION = "Explain the refund policy for subscriptions"
 
 
@@ -47,7 +50,7 @@ async def _echo(folder: Path) -> dict[str, Load | str]:
     argv = ["-m", "uvicorn", "echo_app:app", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     with process([*argv, "--log-level", "warning"], env, folder / "echo.log") as server:
-        await _answers(f"http://127.0.0.1:{port}/")
+        await _answers(f"http://127.0.0.1:{port}/", server)
         return {
             f"bare uvicorn echo, {clients} clients": await drive(
                 f"http://127.0.0.1:{port}/",
@@ -84,11 +87,11 @@ async def _litellm(stack: dict[str, Any], folder: Path) -> dict[str, Load | str]
     )
     port = ports.choose({"litellm": 0}, {})["litellm"]
     command = [str(_LITELLM / "bin" / "litellm"), "--config", str(config), "--port", str(port)]
-    env = {**os.environ, "LITELLM_MODE": "PRODUCTION"}
+    env = {**os.environ, "LITELLM_MODE": "PRODUCTION", "LITELLM_MASTER_KEY": _LITELLM_KEY}
     with (folder / "litellm.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=env)
     try:
-        await _answers(f"http://127.0.0.1:{port}/health/liveliness", seconds=240)
+        await _answers(f"http://127.0.0.1:{port}/health/liveliness", server, 120)
         pids = [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
         body = (
             b'{"model":"gpt-4o-mini","max_tokens":40,"messages":[{"role":"user","content":"%b"}]}'
@@ -98,7 +101,7 @@ async def _litellm(stack: dict[str, Any], folder: Path) -> dict[str, Load | str]
             f"{name}, {clients} clients": await drive(
                 f"http://127.0.0.1:{port}/v1/chat/completions",
                 body=body,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", "Authorization": f"Bearer {_LITELLM_KEY}"},
                 clients=clients,
                 requests=requests,
                 pids=pids,
@@ -112,9 +115,11 @@ async def _litellm(stack: dict[str, Any], folder: Path) -> dict[str, Load | str]
         server.wait(20)
 
 
-async def _answers(url: str, seconds: float = 30) -> None:
+async def _answers(url: str, server: subprocess.Popen[bytes], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as session:
         while True:
+            if server.poll() is not None:
+                raise RuntimeError(f"it ended with {server.returncode} before it answered")
             try:
                 async with session.get(url) as response:
                     if response.status < 500:
