@@ -32,6 +32,8 @@ REPLACED_BY: Mapping[str, str] = {
 }
 
 _WORKERS = ("metering", "warehouse", "relay")
+#: What only shows usage.
+_BEHIND = frozenset({"warehouse", "console_api", "console"})
 
 
 def is_replaced(part: str) -> bool:
@@ -148,6 +150,7 @@ class Layout:
             (sys.executable, "-m", module),
             env={**self.environment(), **(env or {})},
             ready=servers.http_ready(port, "/healthz" if name == "console" else "/readyz"),
+            niceness=servers.BEHIND if name in _BEHIND else 0,
         )
 
 

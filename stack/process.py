@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import logging
 import os
 import shutil
@@ -39,6 +40,8 @@ class ChildSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], Awaitable[bool]] | None = None
     grace_s: float = 10.0
+    #: Added to its scheduling priority: what enforces limits runs before what only shows them.
+    niceness: int = 0
 
 
 class Child:
@@ -98,7 +101,7 @@ class Child:
                 stderr=output,
                 env={**os.environ, **self.spec.env},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_in_child, self.spec.niceness),
             )
 
     async def _end(self, process: asyncio.subprocess.Process) -> int:
@@ -167,7 +170,9 @@ class Child:
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)
 
 
-def _die_with_parent() -> None:
+def _in_child(niceness: int) -> None:
+    if niceness:
+        os.nice(niceness)
     # Even a SIGKILL of the supervisor leaves nothing running (Linux; elsewhere the call is not there).
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 import faust
+import mode.loop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -158,6 +159,7 @@ def run(role: Role) -> None:
     logs.configure(role.name, stack.log_level)
     # Batches are large and hold no cycles: looking for those costs a third of the worker by default.
     gc.set_threshold(200_000, 20, 100)
+    mode.loop.use("uvloop")
     app = WorkerApp(role, kafka, settings)
     faust.Worker(app, override_logging=False, quiet=True).execute_from_commandline()
 

@@ -4,16 +4,20 @@ browser. Measured under a steady load of events."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiokafka import AIOKafkaProducer
-from bench_events import price_book, run_events
+from bench_events import price_book
+from bench_rig import process
+from bench_stack import paused
 from playwright.async_api import async_playwright
 
 from kit import clickhouse_client, redis_client
@@ -22,15 +26,21 @@ from schemas import keys, topics
 from schemas.events import RunEvent, encode
 from schemas.partitioning import partition_of
 
-_PROBES = 60
+_ROOT = Path(__file__).resolve().parents[2]
+_PROBES = 200
+_STREAM_PROBES = 30
 _BROWSER_PROBES = 15
 _PARTITIONS = KafkaSettings().partitions
-_TICK_S = 0.02
+_WARM_UP_S = 5
+_CATCH_UP_S = 120
+_CAUGHT_UP_MS = 2_000
 
 Milliseconds = list[float]
 
 
-async def measure(stack: dict[str, Any], events_per_s: int = 5_000) -> dict[str, Milliseconds | float]:
+async def measure(
+    stack: dict[str, Any], folder: Path, events_per_s: int = 5_000
+) -> dict[str, Milliseconds | float]:
     """Return the delays by place in milliseconds, and the load that was really sent."""
     redis = redis_client.connect(RedisSettings(url=stack["redis_url"]))
     await redis.set(keys.price_book(price_book().version), _encoded_book())
@@ -38,17 +48,23 @@ async def measure(stack: dict[str, Any], events_per_s: int = 5_000) -> dict[str,
     await producer.start()
     probe = _Probe(stack, producer)
     try:
-        async with _load(stack["kafka_bootstrap"], events_per_s) as sent:
-            began, before = time.perf_counter(), sent[0]
-            in_redis, in_clickhouse = await _stores(stack, probe, redis)
+        with _load(stack["kafka_bootstrap"], events_per_s, folder) as said:
+            await asyncio.sleep(_WARM_UP_S)
+            began, before = time.perf_counter(), _sent(said)
+            with paused(stack, "warehouse", "clickhouse", "console_api", "console"):
+                alone = await _redis(probe, redis)
+            await _caught_up(stack)
+            in_redis = await _redis(probe, redis)
+            in_clickhouse = await _clickhouse(stack, probe)
             in_stream = await _stream(stack, probe)
             in_browser = await _browser(stack, probe)
-            rate = (sent[0] - before) / (time.perf_counter() - began)
+            rate = (_sent(said) - before) / (time.perf_counter() - began)
     finally:
         await producer.stop()
         await redis.aclose()
     return {
-        "Redis counter": in_redis,
+        "Redis counter": alone,
+        "Redis counter, analytics on the same cores": in_redis,
         "ClickHouse": in_clickhouse,
         "live stream (SSE)": in_stream,
         "browser": in_browser,
@@ -98,25 +114,41 @@ class _Probe:
         return run_id, time.perf_counter()
 
 
-async def _stores(stack: dict[str, Any], probe: _Probe, redis: Any) -> tuple[Milliseconds, Milliseconds]:
-    in_redis: Milliseconds = []
-    in_clickhouse: Milliseconds = []
-    sql = "SELECT count() FROM runs WHERE run_id = {run:String} AND started_at > now() - 600"
+async def _redis(probe: _Probe, redis: Any) -> Milliseconds:
+    delays: Milliseconds = []
+    for _ in range(_PROBES):
+        run_id, acked = await probe.send()
+        while not await redis.exists(keys.run(probe.partition, run_id)):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.001)
+        delays.append((time.perf_counter() - acked) * 1000)
+        await asyncio.sleep(random.uniform(0.0, 0.05))
+    return delays
+
+
+async def _clickhouse(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+    delays: Milliseconds = []
     async with await clickhouse_client.connect(ClickHouseSettings(url=stack["clickhouse_url"])) as client:
         for _ in range(_PROBES):
             run_id, acked = await probe.send()
-            while True:
-                if await redis.exists(keys.run(probe.partition, run_id)):
-                    break
-                await asyncio.sleep(0.001)
-            in_redis.append((time.perf_counter() - acked) * 1000)
-            while True:
-                if (await client.query(sql, parameters={"run": run_id})).result_rows[0][0]:
-                    break
+            while not await _stored(client, run_id):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.02)
-            in_clickhouse.append((time.perf_counter() - acked) * 1000)
+            delays.append((time.perf_counter() - acked) * 1000)
             await asyncio.sleep(random.uniform(0.0, 0.1))
-    return in_redis, in_clickhouse
+    return delays
+
+
+async def _stored(client: Any, run_id: str) -> bool:
+    sql = "SELECT count() FROM runs WHERE run_id = {run:String} AND started_at > now() - 600"
+    return bool((await client.query(sql, parameters={"run": run_id})).result_rows[0][0])
+
+
+async def _caught_up(stack: dict[str, Any]) -> None:
+    """Wait until ClickHouse holds what was sent while its worker was paused."""
+    async with await clickhouse_client.connect(ClickHouseSettings(url=stack["clickhouse_url"])) as client:
+        sql = "SELECT dateDiff('millisecond', max(started_at), now64(3)) FROM runs"
+        async with asyncio.timeout(_CATCH_UP_S):
+            while (await client.query(sql)).result_rows[0][0] > _CAUGHT_UP_MS:  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.5)
 
 
 async def _stream(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
@@ -127,7 +159,7 @@ async def _stream(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
     async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as response:
         lines = response.content
         await _next_event(lines)
-        for _ in range(_PROBES // 2):
+        for _ in range(_STREAM_PROBES):
             _, acked = await probe.send()
             await _next_event(lines)
             delays.append((time.perf_counter() - acked) * 1000)
@@ -167,30 +199,16 @@ async def _browser(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
     return delays
 
 
-@asynccontextmanager
-async def _load(bootstrap: str, events_per_s: int) -> AsyncIterator[list[int]]:
-    """Send whole runs' events at a steady rate until the block ends; yields the running count."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=10, max_batch_size=262_144)
-    await producer.start()
-    count = [0]
-    sending = asyncio.create_task(_send_steadily(producer, events_per_s, count))
-    try:
-        yield count
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        await producer.stop()
+@contextlib.contextmanager
+def _load(bootstrap: str, events_per_s: int, folder: Path) -> Iterator[Path]:
+    """Send whole runs' events at a steady rate until the block ends; yields where the count is written."""
+    said = folder / "load.txt"
+    env = {**os.environ, "PYTHONPATH": f"{_ROOT}:{Path(__file__).parent}"}
+    program = str(Path(__file__).with_name("steady_load.py"))
+    with process([program, bootstrap, str(events_per_s)], env, said):
+        yield said
 
 
-async def _send_steadily(producer: AIOKafkaProducer, events_per_s: int, count: list[int]) -> None:
-    book, chance, number = price_book(), random.Random(1), 0
-    prefix, began = f"load{time.time_ns()}", time.perf_counter()
-    while True:
-        due = (time.perf_counter() - began) * events_per_s
-        while count[0] < due:
-            for topic, event in run_events(book, number, prefix, chance):
-                partition = partition_of(event.org_id, _PARTITIONS)
-                await producer.send(topic.name, encode(event), key=event.org_id.encode(), partition=partition)
-                count[0] += 1
-            number += 1
-        await asyncio.sleep(_TICK_S)
+def _sent(said: Path) -> int:
+    lines = said.read_text().split()
+    return int(lines[-1]) if lines else 0

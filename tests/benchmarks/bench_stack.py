@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,3 +28,16 @@ def whole_stack(folder: Path) -> Iterator[dict[str, Any]]:
         yield {**status, "pids": {process["name"]: process["pid"] for process in status["processes"]}}
     finally:
         runmeter("down")
+
+
+@contextlib.contextmanager
+def paused(stack: dict[str, Any], *names: str) -> Iterator[None]:
+    """Freeze some processes of the stack: what is measured shares the machine with the others only."""
+    pids = [stack["pids"][name] for name in names]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

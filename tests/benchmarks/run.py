@@ -38,7 +38,7 @@ def main() -> None:
                     loads = asyncio.run(bench_gateway.measure(stack, Path(folder)))
                     console.print(gateway(loads))
                 if "freshness" in wanted:
-                    console.print(freshness(asyncio.run(bench_freshness.measure(stack))))
+                    console.print(freshness(asyncio.run(bench_freshness.measure(stack, Path(folder)))))
 
 
 def table(title: str, *columns: str) -> Table:
@@ -99,7 +99,13 @@ def freshness(found: dict[str, Sequence[float] | float]) -> Table:
     made = table(
         f"From acknowledged to visible, at {rate:,.0f} events/s", "", "p50 ms", "p99 ms", "max ms", "goal p99"
     )
-    goals = {"Redis counter": "100", "ClickHouse": "1,000", "live stream (SSE)": "1,000", "browser": "1,000"}
+    goals = {
+        "Redis counter": "100",
+        "Redis counter, analytics on the same cores": "",
+        "ClickHouse": "1,000",
+        "live stream (SSE)": "1,000",
+        "browser": "1,000",
+    }
     for name, delays in found.items():
         ordered = sorted(delays)  # type: ignore[arg-type]
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
