@@ -13,6 +13,38 @@ InstanceStatus = Literal["provisioning", "active", "suspended", "ended"]
 Role = Literal["owner", "admin", "member", "viewer", "operator"]
 
 
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a plan allows an instance. 0 means no limit, except for `overage_micro`.
+
+    `soft`: runs go on below zero, down to `overage_micro` of debt. `cap_output`: a request for more output
+    than can be paid is shortened, not refused. `fail_open`: while Redis is away runs are admitted unchecked
+    and charged later.
+    """
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    max_concurrent_runs: int = 0
+    daily_cap_micro: int = 0
+    monthly_cap_micro: int = 0
+    soft: bool = False
+    overage_micro: int = 0
+    cap_output: bool = True
+    fail_open: bool = False
+
+
+class LimitState(Struct, frozen=True, kw_only=True):
+    """How a wallet stands, pushed to gateways. Absolute: a gateway keeps the one with the highest version.
+
+    Below zero `available_micro` (the balance less all holds) says that runs which outgrew their holds have to
+    end; a `balance_micro` at or below zero, that every run of the wallet has to (in soft mode, at the ceiling).
+    """
+
+    org_id: str
+    version: int
+    balance_micro: int
+    available_micro: int
+
+
 class ApiKeyRecord(Struct, frozen=True, kw_only=True):
     """An API key as the gateway sees it. Only the SHA-256 of the key itself is ever stored."""
 
@@ -41,6 +73,7 @@ class InstanceRecord(Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     max_output_tokens: int = 1024
     created_at_ms: int = 0
+    limits: Limits = Limits()
 
 
 class AccessTokenRecord(Struct, frozen=True, kw_only=True):

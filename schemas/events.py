@@ -36,6 +36,10 @@ CLOSING_STATUSES: tuple[RunStatus, ...] = ("lost", "completed", "failed", "cance
 UsageSource = Literal["provider", "estimate", "partial"]
 ToolStatus = Literal["ok", "error", "timeout"]
 GrantKind = Literal["purchase", "plan", "promotion", "correction", "trial"]
+GrantAction = Literal["issue", "void", "refund", "expire"]
+CorrectionKind = Literal["void", "amend", "rerate"]
+EntryKind = Literal["usage", "adjustment", "grant", "expiry", "void", "refund"]
+LimitScope = Literal["org_wallet", "instance_day", "instance_month"]
 
 
 class UsageEvent(Struct, frozen=True, kw_only=True, gc=False):
@@ -123,17 +127,53 @@ class ToolCallEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
     status: ToolStatus = "ok"
 
 
+class CorrectionEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
+    """An amendment of a run (topic `usage.corrections`). `request_id` makes it apply once.
+
+    It never rewrites history: what the run costs more or less from now on becomes an adjustment entry at
+    `occurred_at_ms`. `void` makes the run free; `rerate` prices it by `new_price_version`; `amend` replaces
+    one model call's usage (an empty `call_id`: adds a call that was never reported).
+    """
+
+    request_id: Id
+    kind: CorrectionKind
+    new_price_version: OptionalId = ""
+    call_id: OptionalId = ""
+    model: Annotated[str, Meta(max_length=256)] = ""
+    input_uncached: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    reason: ShortText = ""
+
+
 class GrantEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """Credits given to a wallet (topic `credits.grants`). `grant_id` makes it apply once."""
+    """A command to a wallet (topic `credits.grants`); `command_id` makes it apply once.
+
+    `issue` gives credits; of what is left at `expires_at_ms` (0: never), up to `rollover_cap_micro` lasts
+    `rollover_ms` longer. A lower `priority` burns first. `void` takes away what is left of a grant, `refund`
+    claws back `amount_micro` of it, because the money was returned. `expire` brings the wallet to
+    `occurred_at_ms` and nothing else, so that time passes for a wallet that nobody uses.
+    """
 
     v: Version = EVENT_VERSION
+    #: What an `issue` creates, and what the others are about; of `expire`, the wallet's organisation.
     grant_id: Id
     tenant_id: Id
     org_id: Id
     kind: GrantKind
-    amount_micro: Annotated[int, Meta(ge=1, le=MAX_EXACT)]
+    amount_micro: Annotated[int, Meta(ge=0, le=MAX_EXACT)]
     reason: ShortText = ""
     occurred_at_ms: UnixMs
+    action: GrantAction = "issue"
+    #: Empty for an `issue`: its grant's id.
+    command_id: OptionalId = ""
+    priority: Annotated[int, Meta(ge=0, le=999)] = 100
+    effective_at_ms: UnixMs = 0
+    expires_at_ms: UnixMs = 0
+    rollover_cap_micro: Annotated[int, Meta(ge=0, le=MAX_EXACT)] = 0
+    rollover_ms: Count = 0
 
 
 class RunSnapshot(Struct, frozen=True, kw_only=True):
@@ -172,25 +212,50 @@ class RunSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class LedgerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One movement of a wallet (topic `credits.ledger`), written by the same script that made it.
+    """One transfer between two accounts (topic `credits.ledger`), written by the script that made it.
 
-    `amount_micro` is signed from the wallet's point of view: a grant is positive, usage negative.
-    `(partition, seq, index)` is the entry's place in the outbox and its identity.
+    An entry states a *fact so far*, not a step: a run's `usage` entry carries all that the run was charged,
+    and the entry with the highest `version` is the entry. So it does not matter how the events were cut into
+    batches, nor whether they were applied again after Redis lost its last second. `amount_micro` is signed
+    from the wallet's point of view: what `account` gives the wallet, or, negative, takes.
     """
 
     v: Version = EVENT_VERSION
+    #: The run, grant or command it is about, with the correction's request id where it adjusts a run.
     entry_id: Id
-    partition: Count
-    seq: Count
-    index: Count
-    kind: Literal["usage", "grant"]
+    version: Annotated[int, Meta(ge=0, le=MAX_EXACT)] = 0
+    kind: EntryKind
     tenant_id: Id
     org_id: Id
     amount_micro: MicroCredits
+    #: The other side of the transfer, such as `usage`, `granted:purchase`, `expired`.
+    account: Name
     occurred_at_ms: UnixMs
     reference_id: Id
+    #: The price book that an entry of a run was priced with.
+    price_version: OptionalId = ""
     reason: ShortText = ""
     run: RunSnapshot | None = None
+
+
+class LimitEvent(Struct, frozen=True, kw_only=True):
+    """A threshold of a limit was crossed (topic `credits.limits`), once per threshold and period.
+
+    `used_permille` of the limit: 500, 800, 1,000. Of a wallet the limit is what was granted; a period of 0
+    means that it has none. `period_start_ms` begins anew when credits are added.
+    """
+
+    v: Version = EVENT_VERSION
+    event_id: Id
+    tenant_id: Id
+    org_id: Id
+    instance_id: OptionalId = ""
+    scope: LimitScope
+    used_permille: Count
+    used_micro: MicroCredits
+    limit_micro: MicroCredits
+    period_start_ms: UnixMs = 0
+    occurred_at_ms: UnixMs
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

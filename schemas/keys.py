@@ -22,21 +22,49 @@ def run(partition: int, run_id: str) -> str:
 
 
 def wallet(partition: int, org_id: str) -> str:
-    """Hash: `balance`, `granted`, `charged`, `held` (micro-credits), `version`.
+    """Hash: what an admission needs to know of a wallet, in micro-credits.
 
-    `held` is the sum of `holds`; every script that changes one changes the other.
+    Written by the metering worker: `balance` (negative: debt), `schedule` (`at_ms:delta` pairs joined by `;`,
+    in order: what time alone will change the balance by), `granted`, `charged`, `expired`, `voided`,
+    `refunded`, `version` (grows with every change). Kept by every script that changes a hold: `held`, the sum
+    of `holds`.
     """
     return f"{{p{partition}}}:wallet:{org_id}"
 
 
+def wallet_state(partition: int, org_id: str) -> str:
+    """String: the wallet with its buckets (`metering.wallet.Wallet`), MessagePack."""
+    return f"{{p{partition}}}:wallet_state:{org_id}"
+
+
+def wallets_due(partition: int) -> str:
+    """Sorted set: org id → Unix ms at which time alone changes its wallet next."""
+    return f"{{p{partition}}}:wallets_due"
+
+
 def wallet_grants(partition: int, org_id: str) -> str:
-    """Set: ids of the grants that entered the wallet."""
+    """Set: ids of the commands (for an issue, its grant) that were applied to the wallet."""
     return f"{{p{partition}}}:wallet_grants:{org_id}"
 
 
 def holds(partition: int, org_id: str) -> str:
     """Hash: run id → micro-credits reserved for it."""
     return f"{{p{partition}}}:holds:{org_id}"
+
+
+def held_by_instance(partition: int, org_id: str) -> str:
+    """Hash: instance id → micro-credits its runs hold; its values, too, sum to the wallet's `held`."""
+    return f"{{p{partition}}}:held_by_instance:{org_id}"
+
+
+def running(partition: int, instance_id: str) -> str:
+    """Set: ids of the instance's runs that hold credits; its size is the instance's concurrency."""
+    return f"{{p{partition}}}:running:{instance_id}"
+
+
+def rate(partition: int, instance_id: str, of: str) -> str:
+    """String: a GCRA theoretical arrival time in Unix ms, of `requests` or `tokens`."""
+    return f"{{p{partition}}}:rate:{instance_id}:{of}"
 
 
 def leases(partition: int) -> str:
@@ -113,5 +141,7 @@ def current_price_version(tenant_id: str) -> str:
 
 #: Pub/sub: run ids to cancel, heard by every gateway.
 CANCEL_CHANNEL = "runs:cancel"
+#: Pub/sub: `schemas.directory.LimitState` (JSON) of wallets that ran out, heard by every gateway.
+LIMIT_CHANNEL = "limits:changed"
 #: Pub/sub: digests of keys that changed, heard by every gateway.
 KEY_CHANGED_CHANNEL = "keys:changed"

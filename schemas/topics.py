@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from schemas.events import DeadLetter, GrantEvent, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
+from schemas.events import (
+    CorrectionEvent,
+    DeadLetter,
+    GrantEvent,
+    LedgerEntry,
+    LimitEvent,
+    RunEvent,
+    TokenEvent,
+    ToolCallEvent,
+)
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -38,8 +47,12 @@ class Topic:
 RUNS = Topic("usage.runs", RunEvent, "org_id", ("gateway", "reaper"), ("metering", "warehouse"))
 TOKENS = Topic("usage.tokens", TokenEvent, "org_id", ("runner", "gateway"), ("metering", "warehouse"))
 TOOL_CALLS = Topic("usage.tool_calls", ToolCallEvent, "org_id", ("runner",), ("metering", "warehouse"))
-GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane",), ("metering",))
+CORRECTIONS = Topic(
+    "usage.corrections", CorrectionEvent, "org_id", ("control plane",), ("metering", "warehouse")
+)
+GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane", "reaper"), ("metering",))
 LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse",))
+LIMITS = Topic("credits.limits", LimitEvent, "org_id", ("relay",), ("alerts",))
 DEAD_LETTERS = Topic(
     "usage.dead_letters",
     DeadLetter,
@@ -51,8 +64,17 @@ DEAD_LETTERS = Topic(
 )
 
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
-METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, GRANTS)
+METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, GRANTS)
 #: Topics the warehouse worker stores.
-STORED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, LEDGER)
-ALL: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, GRANTS, LEDGER, DEAD_LETTERS)
+STORED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, LEDGER)
+ALL: tuple[Topic, ...] = (
+    RUNS,
+    TOKENS,
+    TOOL_CALLS,
+    CORRECTIONS,
+    GRANTS,
+    LEDGER,
+    LIMITS,
+    DEAD_LETTERS,
+)
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in ALL}
