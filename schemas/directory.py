@@ -36,7 +36,7 @@ class LimitState(Struct, frozen=True, kw_only=True):
     """How a wallet stands, pushed to gateways. Absolute: a gateway keeps the one with the highest version.
 
     Below zero `available_micro` (the balance less all holds) says that runs which outgrew their holds have to
-    end; a `balance_micro` at or below zero, that every run of the wallet has to (in soft mode, at the ceiling).
+    end; a `balance_micro` at or below zero, that every run has to (in soft mode, at the ceiling).
     """
 
     org_id: str
