@@ -171,8 +171,8 @@ class Draft:
             amount -= paid
         for place in reversed(range(len(self.buckets))):
             bucket = self.buckets[place]
-            room = min(amount, bucket.granted_micro - bucket.remaining_micro)
-            if room and bucket.effective_at_ms <= self.now_ms:
+            # One that is not effective yet has never burnt, so it has no room.
+            if room := min(amount, bucket.granted_micro - bucket.remaining_micro):
                 self.change("adjustment", place, room)
                 amount -= room
         if amount:

@@ -14,10 +14,18 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from schemas.events import RunEvent, RunStatus, TokenEvent, ToolCallEvent, UsageSource
+from schemas.events import (
+    CorrectionEvent,
+    CorrectionKind,
+    RunEvent,
+    RunStatus,
+    TokenEvent,
+    ToolCallEvent,
+    UsageSource,
+)
 
 Fact = TypeVar("Fact", bound=Struct)
-MeteredEvent = RunEvent | TokenEvent | ToolCallEvent
+MeteredEvent = RunEvent | TokenEvent | ToolCallEvent | CorrectionEvent
 
 #: A real ending beats `lost`, which the reaper writes for a run whose owner died.
 _RANK: dict[RunStatus, int] = {
@@ -67,6 +75,23 @@ class ToolCall(Struct, frozen=True, array_like=True, gc=False):
     duration_ms: int
 
 
+class Correction(Struct, frozen=True, array_like=True, gc=False):
+    """An amendment of the run. Field order is the order in which several take effect."""
+
+    occurred_at_ms: int
+    request_id: str
+    kind: CorrectionKind
+    new_price_version: str
+    call_id: str
+    output: int
+    input_uncached: int
+    cache_read: int
+    cache_write: int
+    reasoning: int
+    model: str
+    reason: str
+
+
 class Phase(Struct, frozen=True, array_like=True, gc=False):
     """How far the run is: opened, or closed with the totals its gateway reported."""
 
@@ -91,6 +116,7 @@ class RunState(Struct, array_like=True):
     calls: dict[str, Call]
     tools: dict[str, ToolCall]
     skewed: bool = False
+    corrections: dict[str, Correction] = {}
 
     @property
     def closed(self) -> bool:
@@ -140,6 +166,23 @@ def _phase_of(event: RunEvent) -> Phase:
     )
 
 
+def _correction_of(event: CorrectionEvent) -> Correction:
+    return Correction(
+        event.occurred_at_ms,
+        event.request_id,
+        event.kind,
+        event.new_price_version,
+        event.call_id,
+        event.output,
+        event.input_uncached,
+        event.cache_read,
+        event.cache_write,
+        event.reasoning,
+        event.model,
+        event.reason,
+    )
+
+
 def _identity_of(event: MeteredEvent) -> Identity:
     return Identity(
         event.run_id,
@@ -160,7 +203,14 @@ def fold(state: RunState | None, events: Iterable[tuple[MeteredEvent, bool]]) ->
     """
     merged: RunState | None = None
     if state is not None:
-        merged = RunState(state.identity, state.phase, dict(state.calls), dict(state.tools), state.skewed)
+        merged = RunState(
+            state.identity,
+            state.phase,
+            dict(state.calls),
+            dict(state.tools),
+            state.skewed,
+            dict(state.corrections) if state.corrections else state.corrections,
+        )
     for event, skewed in events:
         if merged is None:
             merged = RunState(_identity_of(event), None, {}, {}, skewed)
@@ -188,8 +238,12 @@ def join(a: RunState, b: RunState) -> RunState:
     for tool_call_id, tool in b.tools.items():
         seen = tools.get(tool_call_id)
         tools[tool_call_id] = tool if seen is None else _later(seen, tool)
+    corrections = dict(a.corrections)
+    for request_id, correction in b.corrections.items():
+        same = corrections.get(request_id)
+        corrections[request_id] = correction if same is None else _later(same, correction)
     phase = a.phase if b.phase is None else b.phase if a.phase is None else _later(a.phase, b.phase)
-    return RunState(_later(a.identity, b.identity), phase, calls, tools, a.skewed or b.skewed)
+    return RunState(_later(a.identity, b.identity), phase, calls, tools, a.skewed or b.skewed, corrections)
 
 
 def _merge_identity(state: RunState, event: MeteredEvent) -> None:
@@ -217,11 +271,21 @@ def _merge_fact(state: RunState, event: MeteredEvent) -> None:
         tool = ToolCall(event.tool, event.status, event.duration_ms)
         seen = state.tools.get(event.tool_call_id)
         state.tools[event.tool_call_id] = tool if seen is None else _later(seen, tool)
+    elif type(event) is CorrectionEvent:
+        correction = _correction_of(event)
+        same = state.corrections.get(correction.request_id)
+        kept = correction if same is None else _later(same, correction)
+        state.corrections = {**state.corrections, correction.request_id: kept}
 
 
 def version_of(state: RunState) -> int:
     """Return a number that grows with every event that added something to the run, in any order."""
-    version = len(state.tools) + state.skewed + (state.phase.rank + 1 if state.phase else 0)
+    version = (
+        len(state.tools)
+        + len(state.corrections)
+        + state.skewed
+        + (state.phase.rank + 1 if state.phase else 0)
+    )
     for call in state.calls.values():
         version += call.seq + 1 + (_FINAL_WEIGHT if call.final else 0)
     return version

@@ -44,7 +44,8 @@ def totals_of(state: RunState, charged_micro: int) -> Totals:
     status = state.status
     phase = state.phase
     return (
-        1,
+        # A correction alone is not a run.
+        int(phase is not None or bool(state.calls or state.tools)),
         int(status != "started"),
         int(status == "completed"),
         int(status == "failed"),

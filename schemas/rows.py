@@ -78,17 +78,38 @@ TOOL_CALL_EVENTS = Table(
         **_COORDINATES,
     },
 )
+CORRECTIONS = Table(
+    "corrections",
+    {
+        **_WHOSE,
+        "request_id": "String",
+        "kind": _LOW,
+        "new_price_version": _LOW,
+        "call_id": "String",
+        "model": _LOW,
+        "input_uncached": "UInt64",
+        "cache_read": "UInt64",
+        "cache_write": "UInt64",
+        "output": "UInt64",
+        "reasoning": "UInt64",
+        "reason": "String",
+        **_COORDINATES,
+    },
+)
 LEDGER = Table(
     "ledger",
     {
         "tenant_id": _LOW,
         "org_id": "String",
         "entry_id": "String",
+        "version": "UInt64",
         "kind": _LOW,
         "amount_micro": "Int64",
+        "account": _LOW,
         "occurred_at": _TIME,
         "recorded_at": _TIME,
         "reference_id": "String",
+        "price_version": _LOW,
         "reason": "String",
         **_COORDINATES,
     },
@@ -128,4 +149,4 @@ RUNS = Table(
         **_COORDINATES,
     },
 )
-ALL: tuple[Table, ...] = (RUN_EVENTS, TOKEN_EVENTS, TOOL_CALL_EVENTS, LEDGER, RUNS)
+ALL: tuple[Table, ...] = (RUN_EVENTS, TOKEN_EVENTS, TOOL_CALL_EVENTS, CORRECTIONS, LEDGER, RUNS)

@@ -11,6 +11,17 @@ from schemas.events import Channel, RunStatus, TokenEvent, ToolCallEvent
 
 EXECUTE_PATH = "/internal/v1/runs"
 
+
+def step_path(run_id: str) -> str:
+    """Return where the decision on a run's proposed step is posted."""
+    return f"{EXECUTE_PATH}/{run_id}/step"
+
+
+def cancel_path(run_id: str) -> str:
+    """Return where a run is cancelled."""
+    return f"{EXECUTE_PATH}/{run_id}/cancel"
+
+
 MessageRole = Literal["system", "user", "assistant"]
 
 
@@ -36,7 +47,7 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     #: Names of built-in tools the instance may use.
     tools: tuple[str, ...] = ()
-    #: The most tokens one model call may produce.
+    #: The most tokens the first model call may produce; each further one is told with its step.
     max_output_tokens: int = 1024
     temperature: float | None = None
     #: Whether somebody reads the answer as it is written. If not, its text may come in larger pieces.
@@ -80,6 +91,17 @@ class UsageReported(Struct, frozen=True, kw_only=True, tag="usage"):
     event: TokenEvent
 
 
+class StepProposed(Struct, frozen=True, kw_only=True, tag="step"):
+    """The model asked for tools; the runner waits for a `StepDecision` before it calls them and the model again.
+
+    `tools` has a name for each call. `input_tokens` is counted locally, the tools' definitions included, with
+    the most that the tools may answer.
+    """
+
+    tools: tuple[str, ...]
+    input_tokens: int
+
+
 class Ended(Struct, frozen=True, kw_only=True, tag="end"):
     """The last frame: the run is over and every usage event of it is durable."""
 
@@ -88,7 +110,19 @@ class Ended(Struct, frozen=True, kw_only=True, tag="end"):
     detail: str = ""
 
 
-Frame = CallStarted | Delta | ToolCallStarted | ToolCallFinished | UsageReported | Ended
+class StepDecision(Struct, frozen=True, kw_only=True):
+    """What the gateway says to a proposed step, posted to `step_path`. If it may not `proceed`, the run ends there:
+    as `limit_exceeded` where credits ran out, else as `failed`."""
+
+    proceed: bool
+    #: The most tokens the next model call may produce.
+    max_output_tokens: int = 0
+    status: RunStatus = "limit_exceeded"
+    error_code: str = ""
+    detail: str = ""
+
+
+Frame = CallStarted | Delta | ToolCallStarted | ToolCallFinished | UsageReported | StepProposed | Ended
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Frame)

@@ -9,30 +9,32 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
+from metering.corrections import Adjustment
 from metering.runs import RunState, version_of
-from metering.totals import Totals, snapshot_of
-from schemas.events import GrantEvent, LedgerEntry
+from metering.totals import CHARGED, Totals, snapshot_of
+from schemas.events import LedgerEntry, LimitEvent
 
 
 class MeteredRun(Struct, array_like=True):
-    """A run as stored: its merged events, and what it already added to counters and wallet."""
+    """A run as stored: its merged events, what it added to the counters, and the adjustments in that."""
 
     state: RunState
     totals: Totals
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Change(Struct, array_like=True, gc=False):
-    """A run changed, and took `charged_micro` more from its wallet."""
+    """A run changed."""
 
-    charged_micro: int
     unpriced: bool
     run: Raw
 
 
 class OutboxBatch(Struct, array_like=True):
-    """Everything one script call did to wallets, in order: grants first."""
+    """Everything one script call has to tell: of wallets' commands and limits, then of runs."""
 
-    grants: list[GrantEvent]
+    entries: list[LedgerEntry]
+    limits: list[LimitEvent]
     changes: list[Change]
 
 
@@ -46,44 +48,48 @@ def encode(batch: OutboxBatch) -> bytes:
     return _encode(batch)
 
 
-def entries(partition: int, seq: int, blob: bytes) -> list[LedgerEntry]:
-    """Return a batch's ledger entries. Ids are `partition-seq-index`: the same batch has the same ids."""
+def read(blob: bytes) -> tuple[list[LedgerEntry], list[LimitEvent]]:
+    """Return a batch's ledger entries and limit events."""
     batch = _decode_batch(blob)
-    found = [_grant_entry(partition, seq, index, grant) for index, grant in enumerate(batch.grants)]
+    entries = list(batch.entries)
     for change in batch.changes:
-        found.append(_usage_entry(partition, seq, len(found), change))
-    return found
+        entries += entries_of(_decode_run(change.run), unpriced=change.unpriced)
+    return entries, batch.limits
 
 
-def _grant_entry(partition: int, seq: int, index: int, grant: GrantEvent) -> LedgerEntry:
-    return LedgerEntry(
-        entry_id=f"{partition}-{seq}-{index}",
-        partition=partition,
-        seq=seq,
-        index=index,
-        kind="grant",
-        tenant_id=grant.tenant_id,
-        org_id=grant.org_id,
-        amount_micro=grant.amount_micro,
-        occurred_at_ms=grant.occurred_at_ms,
-        reference_id=grant.grant_id,
-        reason=grant.reason,
-    )
-
-
-def _usage_entry(partition: int, seq: int, index: int, change: Change) -> LedgerEntry:
-    run = _decode_run(change.run)
-    identity = run.state.identity
-    return LedgerEntry(
-        entry_id=f"{partition}-{seq}-{index}",
-        partition=partition,
-        seq=seq,
-        index=index,
-        kind="usage",
-        tenant_id=identity.tenant_id,
-        org_id=identity.org_id,
-        amount_micro=-change.charged_micro,
-        occurred_at_ms=identity.started_at_ms,
-        reference_id=identity.run_id,
-        run=snapshot_of(run.state, run.totals, version_of(run.state), unpriced=change.unpriced),
-    )
+def entries_of(run: MeteredRun, *, unpriced: bool = False) -> list[LedgerEntry]:
+    """Return what the ledger says of a run: its usage so far, and each adjustment."""
+    identity, version = run.state.identity, version_of(run.state)
+    adjusted = sum(adjustment.amount_micro for adjustment in run.adjustments)
+    entries = [
+        LedgerEntry(
+            entry_id=identity.run_id,
+            version=version,
+            kind="usage",
+            tenant_id=identity.tenant_id,
+            org_id=identity.org_id,
+            amount_micro=adjusted - run.totals[CHARGED],
+            account="usage",
+            occurred_at_ms=identity.started_at_ms,
+            reference_id=identity.run_id,
+            price_version=identity.price_version,
+            run=snapshot_of(run.state, run.totals, version, unpriced=unpriced),
+        )
+    ]
+    for adjustment in run.adjustments:
+        entries.append(
+            LedgerEntry(
+                entry_id=f"{identity.run_id}/{adjustment.request_id}",
+                version=version,
+                kind="adjustment",
+                tenant_id=identity.tenant_id,
+                org_id=identity.org_id,
+                amount_micro=-adjustment.amount_micro,
+                account="usage",
+                occurred_at_ms=adjustment.occurred_at_ms,
+                reference_id=identity.run_id,
+                price_version=adjustment.price_version,
+                reason=adjustment.reason,
+            )
+        )
+    return entries

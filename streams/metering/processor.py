@@ -13,7 +13,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
+from typing import TypeVar
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -22,6 +24,7 @@ from redis.exceptions import RedisError
 
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
+from metering.corrections import versions_of
 from metering.prices import PriceBook
 from schemas import keys
 from streams.batches import PartitionBatch
@@ -29,6 +32,7 @@ from streams.dead_letters import DeadLetters
 from streams.metering.planner import Planner
 from streams.metering.reader import Reads, read_all
 from streams.metering.store import FenceMissing, PartitionStore, Position
+from streams.metering.wallets import StoredWallet, command_id
 from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
@@ -36,12 +40,15 @@ log = logging.getLogger(__name__)
 #: (topic, partition, offset) → the reader stands there and everything queued before is stale.
 Seek = Callable[[str, int, int], Awaitable[None]]
 
-_CACHED_RUNS = 5_000
+Remembered = TypeVar("Remembered")
+
+#: Runs, and wallets, kept of each partition between batches.
+_CACHED = 5_000
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
 class Metering:
-    """Applies batches to Redis. Keeps, per partition, the position and recent runs it last saw there."""
+    """Applies batches to Redis. Keeps, per partition, the position and what it last wrote there."""
 
     def __init__(
         self, redis: Redis, letters: DeadLetters, settings: WorkerSettings, partitions: int, seek: Seek
@@ -53,7 +60,8 @@ class Metering:
         self._partitions = partitions
         self._seek = seek
         self._positions: dict[int, Position] = {}
-        self._cache: defaultdict[int, dict[str, MeteredRun]] = defaultdict(dict)
+        self._runs: defaultdict[int, dict[str, MeteredRun]] = defaultdict(dict)
+        self._wallets: defaultdict[int, dict[str, StoredWallet]] = defaultdict(dict)
         self._books: dict[str, PriceBook] = {}
         self.applied_records = 0
 
@@ -71,12 +79,14 @@ class Metering:
     def forget(self, partition: int) -> None:
         """Drop everything remembered of a partition."""
         self._positions.pop(partition, None)
-        self._cache.pop(partition, None)
+        self._runs.pop(partition, None)
+        self._wallets.pop(partition, None)
 
     def forget_all(self) -> None:
         """Drop everything remembered."""
         self._positions.clear()
-        self._cache.clear()
+        self._runs.clear()
+        self._wallets.clear()
 
     async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         """Apply batches exactly once; return when they are applied, or were stale."""
@@ -98,17 +108,22 @@ class Metering:
         moves, records = await self._cut(position, batches)
         if not moves:
             return True
-        reads = await self._read(records)
+        reads = self._read(records)
+        stored = await self._stored_runs(partition, reads)
+        if unknown := await self._missing_books(reads, stored):
+            reads = self._read(records, unknown)
+        reads.refuse_forgotten(stored)
         await self._letters.send(
             [self._letters.letter(record, poison.reason, str(poison)) for record, poison in reads.bad],
             len(records) - len(reads.bad),
         )
-        planner = await self._plan(partition, reads)
+        planner = await self._plan(partition, records, reads, stored)
         if not await self._store.apply(partition, position.seq, planner.effects(moves)):
             return False
         position.seq += 1
         position.fences.update({topic: end for topic, (_, end) in moves.items()})
-        self._remember(partition, planner.runs)
+        _remember(self._runs[partition], planner.runs)
+        _remember(self._wallets[partition], planner.wallets)
         self.applied_records += len(records)
         return True
 
@@ -131,32 +146,53 @@ class Metering:
             moves[batch.topic] = (fence, batch.next_offset)
         return moves, records
 
-    async def _read(self, records: list[ConsumerRecord]) -> Reads:
-        """Read records and load the price books they name; what names one that is not there is poison."""
-        reads = read_all(records, self._partitions)
-        for version in reads.price_versions - self._books.keys():
-            if blob := await get_bytes(self._redis, keys.price_book(version)):
-                self._books[version] = msgspec.json.decode(blob, type=PriceBook)
-        if unknown := reads.price_versions - self._books.keys():
-            return read_all(records, self._partitions, unknown)
-        return reads
+    def _read(self, records: list[ConsumerRecord], refused: AbstractSet[str] = frozenset()) -> Reads:
+        return read_all(records, self._partitions, self._settings.run_state_ttl_s * 1_000, refused)
 
-    async def _plan(self, partition: int, reads: Reads) -> Planner:
-        cache = self._cache[partition]
+    async def _stored_runs(self, partition: int, reads: Reads) -> dict[str, MeteredRun]:
+        cache = self._runs[partition]
         stored = {run_id: cache[run_id] for run_id in reads.runs if run_id in cache}
         stored.update(await self._store.runs(partition, [r for r in reads.runs if r not in cache]))
-        planner = Planner(partition, self._settings.run_state_ttl_s)
-        named = [(grant.org_id, grant.grant_id) for grant in reads.grants]
-        planner.grant(reads.grants, await self._store.known_grants(partition, named))
+        return stored
+
+    async def _missing_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
+        """Load the price books that the batch needs; return those that are not there."""
+        needed = set(reads.price_versions)
+        for run in stored.values():
+            needed.add(run.state.identity.price_version)
+            if run.state.corrections:
+                needed |= versions_of(run.state)
+        for version in needed - self._books.keys():
+            if blob := await get_bytes(self._redis, keys.price_book(version)):
+                self._books[version] = msgspec.json.decode(blob, type=PriceBook)
+        return needed - self._books.keys()
+
+    async def _plan(
+        self,
+        partition: int,
+        records: list[ConsumerRecord],
+        reads: Reads,
+        stored: Mapping[str, MeteredRun],
+    ) -> Planner:
+        # The log's time, not ours: applied again, the batch has the same effects.
+        as_of_ms = max((record.timestamp for record in records), default=0)
+        planner = Planner(partition, self._settings.run_state_ttl_s, as_of_ms)
+        named = [(command.org_id, command_id(command)) for command in reads.commands]
+        planner.command(reads.commands, await self._store.applied_commands(partition, named))
         planner.meter(reads.runs, stored, self._books)
+        cache = self._wallets[partition]
+        wallets = {org_id: cache[org_id] for org_id in planner.orgs if org_id in cache}
+        wallets.update(await self._store.wallets(partition, [o for o in planner.orgs if o not in cache]))
+        planner.settle(wallets)
         return planner
 
-    def _remember(self, partition: int, runs: Mapping[str, MeteredRun]) -> None:
-        cache = self._cache[partition]
-        cache.update(runs)
-        if len(cache) > _CACHED_RUNS:
-            for run_id in list(islice(cache, len(cache) - _CACHED_RUNS)):
-                del cache[run_id]
+
+def _remember(cache: dict[str, Remembered], newer: Mapping[str, Remembered]) -> None:
+    """Keep what was written for the next batch, and forget the oldest."""
+    cache.update(newer)
+    if len(cache) > _CACHED:
+        for key in list(islice(cache, len(cache) - _CACHED)):
+            del cache[key]
 
 
 __all__ = ["FenceMissing", "Metering"]

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from schemas import keys
 from schemas.topics import METERED
+from streams.metering.wallets import StoredWallet
 from streams.outbox import MeteredRun
 
 _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
@@ -20,29 +21,49 @@ _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
 Increments = list[str | int]
 
 
+class Spent(Struct, array_like=True, gc=False):
+    """What one run took from its wallet, out of its hold first; a closed run gives back what it held."""
+
+    run_id: str
+    instance_id: str
+    micro: str
+    closed: bool
+
+
+class WalletWrite(Struct, array_like=True):
+    """A wallet as it will stand. `state_length` is its share of the wallets' bytes; `due_ms` 0 is never."""
+
+    org_id: str
+    fields: list[str]
+    state_length: int
+    due_ms: int
+    balance: str
+    version: str
+    commands: list[str]
+    spent: list[Spent]
+
+
 class Plan(Struct):
     """Every effect of one batch, ready for the script. Amounts are strings: Lua numbers are floats."""
 
+    #: What the keys of the partition begin with, by what they hold.
+    keys: dict[str, str]
     fences: list[tuple[str, str, str]]
-    run_prefix: str
     run_ttl: int
     #: (run id, length of its state) of each run, in the order of their states.
     runs: list[tuple[str, int]]
     counters: list[tuple[str, int, Increments]]
-    wallets: list[tuple[str, Increments]]
-    grants: list[tuple[str, str]]
-    #: (run id, its org's holds, its org's wallet, its lease) of each run that ended.
-    closed: list[tuple[str, str, str, str]]
-    leases_key: str
-    outbox_key: str
+    wallets: list[WalletWrite]
+    limit_channel: str
 
 
 class Effects(Struct):
-    """A plan with the bytes it writes: the outbox entry (empty when there is none) and the run states."""
+    """A plan with the bytes it writes: the outbox entry (empty when there is none), run and wallet states."""
 
     plan: Plan
     outbox: bytes
     states: bytes
+    wallets: bytes
 
 
 class Position(Struct):
@@ -63,6 +84,7 @@ class PartitionStore:
         self._redis = redis
         self._apply = redis.register_script(_SCRIPT)
         self._decode = msgspec.msgpack.Decoder(MeteredRun).decode
+        self._decode_wallet = msgspec.msgpack.Decoder(StoredWallet).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
     async def position(self, partition: int) -> Position:
@@ -92,20 +114,34 @@ class PartitionStore:
         decode = self._decode
         return {run_id: decode(blob) for run_id, blob in zip(run_ids, blobs, strict=True) if blob}
 
-    async def known_grants(self, partition: int, grants: Iterable[tuple[str, str]]) -> set[str]:
-        """Return those of the `(org, grant id)` pairs' grant ids that their wallets already hold."""
-        wanted = list(grants)
+    async def wallets(self, partition: int, org_ids: list[str]) -> Mapping[str, StoredWallet]:
+        """Return the stored ones of these organisations' wallets."""
+        if not org_ids:
+            return {}
+        blobs: list[Any] = await self._redis.mget([keys.wallet_state(partition, o) for o in org_ids])
+        decode = self._decode_wallet
+        return {org_id: decode(blob) for org_id, blob in zip(org_ids, blobs, strict=True) if blob}
+
+    async def applied_commands(self, partition: int, commands: Iterable[tuple[str, str]]) -> set[str]:
+        """Return those of the `(org, command id)` pairs' ids that their wallets had applied."""
+        wanted = list(commands)
         if not wanted:
             return set()
         async with self._redis.pipeline(transaction=False) as pipe:
-            for org_id, grant_id in wanted:
-                pipe.sismember(keys.wallet_grants(partition, org_id), grant_id)
+            for org_id, command_id in wanted:
+                pipe.sismember(keys.wallet_grants(partition, org_id), command_id)
             found = await pipe.execute()
-        return {grant_id for (_, grant_id), known in zip(wanted, found, strict=True) if known}
+        return {command_id for (_, command_id), known in zip(wanted, found, strict=True) if known}
 
     async def apply(self, partition: int, seq: int, effects: Effects) -> bool:
         """Write the effects if the partition is still where they were computed. Return whether it was."""
         # One argument for all states: the client spends longer on an argument than the server on a state.
-        args: list[int | bytes] = [seq, self._encode(effects.plan), effects.outbox, effects.states]
+        args: list[int | bytes] = [
+            seq,
+            self._encode(effects.plan),
+            effects.outbox,
+            effects.states,
+            effects.wallets,
+        ]
         reply = cast(list[Any], await self._apply(keys=[keys.outbox_sequence(partition)], args=args))
         return bool(reply[0] == b"ok")

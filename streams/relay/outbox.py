@@ -1,7 +1,7 @@
 """The ledger's way from Redis to Kafka.
 
-At least once: a crash between publishing and trimming publishes an entry again, with the same id
-(`partition-seq-index`); readers keep one of each id.
+At least once: a crash between publishing and trimming publishes an entry again. It is the same fact under the
+same id and version, and readers keep the latest version of each id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from kit.publisher import new_producer
 from kit.settings import KafkaSettings
 from schemas import keys, topics
-from schemas.events import LedgerEntry, encode
+from schemas.events import LedgerEntry, LimitEvent, encode
 from streams import outbox
 
 log = logging.getLogger(__name__)
@@ -64,25 +64,21 @@ class OutboxRelay:
         if not reply:
             return last
         messages = reply[key.encode()][0] if isinstance(reply, dict) else reply[0][1]
-        entries = [
-            entry
-            for stream_id, fields in messages
-            for entry in outbox.entries(partition, _seq(stream_id), fields[b"entries"])
-        ]
-        await self._publish(partition, entries)
+        told = [outbox.read(fields[b"entries"]) for _, fields in messages]
+        await self._publish(partition, told)
         newest: bytes = messages[-1][0]
         await self._redis.xtrim(key, minid=f"{_seq(newest) + 1}-0", approximate=False)
-        self.published += len(entries)
+        self.published += sum(len(entries) for entries, _ in told)
         return newest
 
-    async def _publish(self, partition: int, entries: list[LedgerEntry]) -> None:
+    async def _publish(self, partition: int, told: list[tuple[list[LedgerEntry], list[LimitEvent]]]) -> None:
         producer = await self._ready_producer()
         async with asyncio.timeout(_SEND_TIMEOUT_S):
             sent = [
-                await producer.send(
-                    topics.LEDGER.name, encode(entry), key=entry.org_id.encode(), partition=partition
-                )
-                for entry in entries
+                await producer.send(topic.name, encode(event), key=event.org_id.encode(), partition=partition)
+                for entries, limits in told
+                for topic, events in ((topics.LEDGER, entries), (topics.LIMITS, limits))
+                for event in events
             ]
             await asyncio.gather(*sent)
 

@@ -1,7 +1,7 @@
-"""Closes runs whose gateway died: their lease ran out, and nobody renewed it.
+"""Does what time alone calls for: closes runs whose owner died, and lets credits expire.
 
-The `lost` event carries what was metered so far. A real closing event that comes late outranks it, and the
-charge is settled by the difference.
+A run counts as abandoned when its lease ran out: nobody renewed it. The `lost` event carries what was metered
+so far. A real closing event that comes late outranks it, and the charge is settled by the difference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from metering.closing import run_event
 from metering.totals import COUNTERS
 from schemas import keys, topics
 from schemas.directory import RunLease
-from schemas.events import RunEvent
+from schemas.events import GrantEvent, RunEvent
+from streams.metering.wallets import StoredWallet
 from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Reaper:
             try:
                 for partition in range(self._partitions):
                     await self.reap(partition)
+                    await self.expire(partition)
             except (RedisError, SpoolFull) as error:
                 log.warning("reaper waits", extra={"error": repr(error)})
             await asyncio.sleep(_EVERY_S)
@@ -65,6 +67,26 @@ class Reaper:
             await self._redis.zadd(keys.leases(partition), {run_id: now + _AGAIN_MS}, xx=True)
         return len(due)
 
+    async def expire(self, partition: int) -> int:
+        """Let time pass for wallets in which credits expired or became effective; return how many.
+
+        Admission knows already (the wallet's schedule); this is for the ledger, and for those who look.
+        """
+        now = self._clock()
+        due: list[Any] = await self._redis.zrangebyscore(
+            keys.wallets_due(partition), "-inf", now, start=0, num=_AT_ONCE
+        )
+        for raw in due:
+            org_id = raw.decode()
+            blob = await get_bytes(self._redis, keys.wallet_state(partition, org_id))
+            if blob is None:
+                await self._redis.zrem(keys.wallets_due(partition), org_id)
+                continue
+            tenant_id = msgspec.msgpack.decode(blob, type=StoredWallet).tenant_id
+            await self._publisher.publish(topics.GRANTS, org_id, _expire(tenant_id, org_id, now))
+            await self._redis.zadd(keys.wallets_due(partition), {org_id: now + _AGAIN_MS}, xx=True)
+        return len(due)
+
     async def _close(self, partition: int, run_id: str, now: int) -> None:
         blob = await get_bytes(self._redis, keys.lease(partition, run_id))
         if blob is None:
@@ -76,6 +98,18 @@ class Reaper:
         await self._publisher.publish(topics.RUNS, lease.org_id, _lost(lease, stored, now))
         self.reaped += 1
         log.warning("run lost: its gateway went away", extra={"run_id": run_id})
+
+
+def _expire(tenant_id: str, org_id: str, now: int) -> GrantEvent:
+    return GrantEvent(
+        grant_id=org_id,
+        tenant_id=tenant_id,
+        org_id=org_id,
+        kind="correction",
+        amount_micro=0,
+        occurred_at_ms=now,
+        action="expire",
+    )
 
 
 def _lost(lease: RunLease, stored: bytes | None, now: int) -> RunEvent:

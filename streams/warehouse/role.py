@@ -33,6 +33,7 @@ _TABLE_OF = {
     topics.RUNS.name: rows.RUN_EVENTS.name,
     topics.TOKENS.name: rows.TOKEN_EVENTS.name,
     topics.TOOL_CALLS.name: rows.TOOL_CALL_EVENTS.name,
+    topics.CORRECTIONS.name: rows.CORRECTIONS.name,
     topics.LEDGER.name: rows.LEDGER.name,
 }
 

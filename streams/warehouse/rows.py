@@ -11,7 +11,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from schemas import rows, topics
-from schemas.events import LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
+from schemas.events import CorrectionEvent, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
 from schemas.rows import Table
 from streams.metering.reader import Poison, read
 
@@ -62,6 +62,7 @@ _EVENT_TABLES = {
     RunEvent: RowMaker(rows.RUN_EVENTS),
     TokenEvent: RowMaker(rows.TOKEN_EVENTS),
     ToolCallEvent: RowMaker(rows.TOOL_CALL_EVENTS),
+    CorrectionEvent: RowMaker(rows.CORRECTIONS),
 }
 _LEDGER = RowMaker(rows.LEDGER)
 _RUNS = RowMaker(rows.RUNS)
@@ -101,6 +102,9 @@ def _sources(record: ConsumerRecord, partitions: int) -> Iterable[tuple[RowMaker
         entry = _decode_entry(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Poison("invalid_event", str(error)) from error
+    if not entry.version:
+        # Facts about wallets have no order of their own: what the log says last is so.
+        entry = msgspec.structs.replace(entry, version=record.offset)
     made: list[tuple[RowMaker, Any]] = [(_LEDGER, entry)]
     if entry.run is not None:
         made.append((_RUNS, _RunRow(entry)))

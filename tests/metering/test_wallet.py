@@ -249,6 +249,17 @@ def test_a_grant_that_comes_after_its_end_expires_at_once_and_pays_no_debt() -> 
     assert (late.debt_micro, late.buckets) == (30, ())
 
 
+def test_a_grant_that_comes_after_its_end_may_still_live_on_as_what_rolled_over() -> None:
+    allowance = plan(amount=100, rollover_cap_micro=30, rollover_ms=DAY)
+    wallet, _ = charge(Wallet(), 10, NOON)
+
+    in_time, _ = issue(wallet, allowance, MIDNIGHT + DAY + HOUR)
+    too_late, _ = issue(wallet, allowance, MIDNIGHT + 2 * DAY)
+
+    assert (remaining(in_time), in_time.debt_micro, in_time.expired_micro) == ({"plan_monday~1": 20}, 0, 70)
+    assert (remaining(too_late), too_late.debt_micro, too_late.expired_micro) == ({}, 10, 100)
+
+
 def test_a_repeated_grant_moves_nothing_even_when_it_rolled_over() -> None:
     allowance = plan(rollover_cap_micro=CREDIT, rollover_ms=DAY)
     wallet, _ = advance(wallet_of(allowance), MIDNIGHT + DAY)
@@ -266,6 +277,14 @@ def test_void_takes_what_is_left_and_what_rolled_over_but_not_what_was_spent() -
     assert movements == (Movement("void", "plan_monday", -60),)
     assert (remaining(voided), voided.voided_micro) == ({"pack": 500}, 60)
     assert of_rolled[-1] == Movement("void", "plan_monday~1", -30)
+
+
+def test_a_balance_ahead_counts_a_bucket_from_its_first_millisecond_to_before_its_last() -> None:
+    wallet = wallet_of(plan(amount=100, effective_at_ms=NOON), pack(amount=500))
+
+    ahead = [balance(wallet, at) for at in (NOON - 1, NOON, MIDNIGHT + DAY - 1, MIDNIGHT + DAY)]
+
+    assert ahead == [500, 600, 600, 500]
 
 
 def test_void_of_an_unknown_grant_moves_nothing() -> None:

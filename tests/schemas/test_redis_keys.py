@@ -26,6 +26,7 @@ ARGUMENTS = {
     "digest": "ab12",
     "version": "list-1",
     "tenant_id": "acme",
+    "of": "requests",
 }
 BUILDERS = [
     function
@@ -47,7 +48,7 @@ def built(function: Callable[..., str], **changed: object) -> str:
 def spelt_keys(source: str) -> Iterator[int]:
     """Yield the lines on which Python code spells a Redis key itself."""
     prefixes = tuple(built(function).split(":")[0] + ":" for function in PROJECTIONS)
-    channels = (keys.CANCEL_CHANNEL, keys.KEY_CHANGED_CHANNEL)
+    channels = (keys.CANCEL_CHANNEL, keys.KEY_CHANGED_CHANNEL, keys.LIMIT_CHANNEL)
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

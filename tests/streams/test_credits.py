@@ -1,0 +1,348 @@
+"""Wallets, holds, corrections and limits: one metering worker and the relay, real Kafka and Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer
+from streams_rig import BOOK, RATES, RUN_COSTS, Rig, eventually, run_events, running
+
+from metering.prices import PriceBook
+from schemas import keys, topics
+from schemas.directory import LimitState
+from schemas.events import (
+    CorrectionEvent,
+    DeadLetter,
+    GrantEvent,
+    LedgerEntry,
+    LimitEvent,
+    RunEvent,
+    TokenEvent,
+)
+from schemas.partitioning import partition_of
+from schemas.topics import Topic
+from streams.metering.wallets import StoredWallet
+
+METERING, RELAY = "streams.metering", "streams.relay"
+DEAR = PriceBook(
+    version="book-dear",
+    models={"m": msgspec.structs.replace(RATES, output=8_000_000, reasoning=8_000_000)},
+    default=RATES,
+    per_tool_call=7,
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def rig(tmp_path_factory: Any) -> AsyncIterator[Rig]:
+    async with running(tmp_path_factory.mktemp("credits")) as started:
+        await started.redis.set(keys.price_book(DEAR.version), msgspec.json.encode(DEAR))
+        started.start(METERING)
+        started.start(RELAY, instance="relay")
+        yield started
+
+
+class Org:
+    """One organisation, seen from outside."""
+
+    def __init__(self, rig: Rig, org_id: str) -> None:
+        self.rig = rig
+        self.id = org_id
+        self.partition = partition_of(org_id, rig.kafka.partitions)
+
+    async def command(self, action: str = "issue", grant: str = "g", **fields: Any) -> None:
+        known = {"kind": "purchase", "amount_micro": 0, "occurred_at_ms": _now()}
+        await self.rig.send(
+            topics.GRANTS,
+            [
+                GrantEvent(
+                    **{
+                        **known,
+                        "grant_id": grant,
+                        "tenant_id": "t",
+                        "org_id": self.id,
+                        "action": action,
+                        **fields,
+                    }
+                )
+            ],
+        )
+
+    def whose(self, run: str, started_at_ms: int = 0) -> dict[str, Any]:
+        now = _now()
+        return {
+            "tenant_id": "t",
+            "org_id": self.id,
+            "instance_id": f"inst-{self.id}",
+            "run_id": f"{self.id}-{run}",
+            "channel": "api",
+            "price_version": BOOK.version,
+            "started_at_ms": started_at_ms or now,
+            "occurred_at_ms": now,
+        }
+
+    async def use(self, run: str, output: int, *, seq: int = 1, final: bool = False) -> None:
+        """One model call has used so much so far: 100 tokens in at 1, its output at 4 micro-credits."""
+        event = TokenEvent(
+            **self.whose(run), call_id=run, seq=seq, model="m", input_uncached=100, output=output, final=final
+        )
+        await self.rig.send(topics.TOKENS, [event])
+
+    async def close(self, run: str) -> None:
+        await self.rig.send(topics.RUNS, [RunEvent(**self.whose(run), status="completed", model="m")])
+
+    async def hold(self, run: str, micro: int) -> None:
+        """What an admission does."""
+        redis, p, run_id = self.rig.redis, self.partition, f"{self.id}-{run}"
+        await redis.hset(keys.holds(p, self.id), run_id, micro)
+        await redis.hincrby(keys.held_by_instance(p, self.id), f"inst-{self.id}", micro)
+        await redis.hincrby(keys.wallet(p, self.id), "held", micro)
+        await redis.sadd(keys.running(p, f"inst-{self.id}"), run_id)
+
+    async def wallet(self) -> dict[str, int]:
+        fields = await self.rig.redis.hgetall(keys.wallet(self.partition, self.id))
+        return {name.decode(): int(value) for name, value in fields.items() if name != b"schedule"}
+
+    async def stored(self) -> StoredWallet:
+        blob = await self.rig.redis.get(keys.wallet_state(self.partition, self.id))
+        return msgspec.msgpack.decode(blob, type=StoredWallet)
+
+    async def has(self, what: str, **expected: int) -> None:
+        """Wait until the wallet's fields are these, and see that they add up."""
+        last: dict[str, int] = {}
+
+        async def reached() -> bool:
+            last.update(await self.wallet())
+            return {name: last.get(name, 0) for name in expected} == expected
+
+        try:
+            await eventually(reached, what, 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {last}") from None
+        gone = last["charged"] + last["expired"] + last["voided"] + last["refunded"]
+        assert last["balance"] == last["granted"] - gone
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def read(rig: Rig, topic: Topic, org_id: str, enough: Any) -> list[Any]:
+    """Return an organisation's records of a topic, once `enough` says so."""
+    consumer = AIOKafkaConsumer(
+        topic.name, bootstrap_servers=rig.kafka.bootstrap, auto_offset_reset="earliest", group_id=None
+    )
+    await consumer.start()
+    found: list[Any] = []
+    try:
+        async with asyncio.timeout(30):
+            while not enough(found):
+                event = msgspec.json.decode((await consumer.getone()).value, type=topic.event)
+                if getattr(event, "org_id", org_id) == org_id:
+                    found.append(event)
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_a_plan_burns_before_a_purchase_and_a_voided_grant_is_gone(rig: Rig) -> None:
+    org = Org(rig, "burns")
+    await org.command(grant="pack", amount_micro=10_000)
+    await org.command(grant="plan", kind="plan", amount_micro=1_000, priority=10)
+    await org.use("r1", 300)
+    await org.has("the run is charged", granted=11_000, charged=1_300, balance=9_700)
+
+    left = {b.bucket_id: b.remaining_micro for b in (await org.stored()).wallet.buckets}
+    assert left == {"plan": 0, "pack": 9_700}
+
+    await org.command("void", "pack", command_id="void-1")
+    await org.command("void", "pack", command_id="void-1")
+    await org.has("what was left is taken away, once", voided=9_700, balance=0)
+
+
+async def test_a_refund_of_spent_credits_leaves_a_debt_that_the_next_grant_pays(rig: Rig) -> None:
+    org = Org(rig, "refunds")
+    await org.command(grant="order", amount_micro=1_000)
+    await org.use("r1", 100)
+    await org.has("the run is charged", charged=500, balance=500)
+    await org.command("refund", "order", amount_micro=1_000, command_id="refund-1")
+    await org.has("the refund took more than was left", refunded=1_000, balance=-500)
+    await org.command(grant="again", amount_micro=2_000)
+    await org.has("the debt is paid first", granted=3_000, balance=1_500)
+
+
+async def test_credits_expire_though_nobody_uses_the_wallet_and_roll_over_up_to_their_cap(rig: Rig) -> None:
+    org = Org(rig, "expires")
+    await org.command(
+        grant="plan-1",
+        kind="plan",
+        amount_micro=1_000,
+        expires_at_ms=_now() + 3_000,
+        rollover_cap_micro=300,
+        rollover_ms=3_600_000,
+    )
+    await org.has("the plan is in", granted=1_000, balance=1_000)
+    schedule = await rig.redis.hget(keys.wallet(org.partition, org.id), "schedule")
+    assert [int(change.split(b":")[1]) for change in schedule.split(b";")] == [-700, -300]
+
+    await org.has("the rest expired", expired=700, balance=300)
+
+    entries = await read(rig, topics.LEDGER, org.id, lambda found: any(e.kind == "expiry" for e in found))
+    [expiry] = [entry for entry in entries if entry.kind == "expiry"]
+    assert (expiry.entry_id, expiry.amount_micro, expiry.account) == ("plan-1/expiry", -700, "expired")
+
+
+async def test_a_runs_charge_comes_out_of_its_hold_and_the_rest_is_given_back_when_it_ends(rig: Rig) -> None:
+    org = Org(rig, "holds")
+    await org.command(grant="g", amount_micro=10_000)
+    await org.has("credits are there", granted=10_000)
+    await org.hold("r1", 2_000)
+    await org.hold("r2", 1_000)
+
+    await org.use("r1", 100)
+    await org.has("what is charged is no longer held", charged=500, held=2_500)
+    await org.use("r1", 600, seq=2)
+    await org.has("a hold that is used up stays at nothing", charged=2_500, held=1_000)
+    assert await rig.redis.hget(keys.holds(org.partition, org.id), "holds-r1") == b"0"
+
+    await org.use("r2", 50, final=True)
+    await org.close("r1")
+    await org.close("r2")
+    await org.has("nothing is held for what has ended", charged=2_800, held=0)
+    assert await rig.redis.exists(keys.holds(org.partition, org.id)) == 0
+    assert await rig.redis.scard(keys.running(org.partition, "inst-holds")) == 0
+    assert await rig.redis.hget(keys.held_by_instance(org.partition, org.id), "inst-holds") == b"0"
+
+
+async def test_gateways_hear_of_a_wallet_that_cannot_pay_what_is_in_flight(rig: Rig) -> None:
+    org = Org(rig, "pushes")
+    await org.command(grant="g", amount_micro=1_000)
+    await org.has("credits are there", granted=1_000)
+    await org.hold("r1", 900)
+    async with rig.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(keys.LIMIT_CHANNEL)
+        await pubsub.get_message(timeout=1.0)
+        await org.command("void", "g", command_id="void-1")
+        heard = await _limit_state(pubsub, org.id)
+
+    assert (heard.balance_micro, heard.available_micro) == (0, -900)
+    assert heard.version == (await org.wallet())["version"]
+
+
+async def _limit_state(pubsub: Any, org_id: str) -> LimitState:
+    async with asyncio.timeout(20):
+        while True:
+            message = await pubsub.get_message(timeout=5.0)
+            if message is not None:
+                state = msgspec.json.decode(message["data"], type=LimitState)
+                if state.org_id == org_id:
+                    return state
+
+
+async def test_each_threshold_of_a_wallet_is_told_once_until_credits_are_added(rig: Rig) -> None:
+    org = Org(rig, "thresholds")
+    await org.command(grant="g", amount_micro=10_000)
+    for run in range(10):
+        await org.use(f"r{run}", 225, final=True)
+    await org.has("all is spent", charged=10_000)
+    await org.command(grant="g2", amount_micro=1_000)
+    await org.has("credits were added", granted=11_000)
+    await org.use("r10", 225, final=True)
+
+    found = await read(
+        rig, topics.LIMITS, org.id, lambda found: sum(e.used_permille == 1_000 for e in found) == 2
+    )
+    told: list[LimitEvent] = found
+    first = [event.used_permille for event in told if event.limit_micro == 10_000]
+    assert first == sorted(set(first))
+    assert set(first) >= {800, 1_000}
+    assert len({event.event_id for event in told}) == len(told)
+
+
+async def test_corrections_become_adjustments_once_and_history_stays(rig: Rig) -> None:
+    org = Org(rig, "corrects")
+    await org.command(grant="g", amount_micro=10_000)
+    await org.use("r1", 100, final=True)
+    await org.close("r1")
+    await org.has("the run is charged", charged=500)
+    whose = org.whose("r1")
+    rerate = CorrectionEvent(**whose, request_id="q1", kind="rerate", new_price_version=DEAR.version)
+    await rig.send(topics.CORRECTIONS, [rerate, rerate])
+    await org.has("priced anew, once", charged=900, balance=9_100)
+    later = {**whose, "occurred_at_ms": whose["occurred_at_ms"] + 1}
+    amend = CorrectionEvent(
+        **later, request_id="q2", kind="amend", call_id="r1", input_uncached=100, output=50
+    )
+    await rig.send(topics.CORRECTIONS, [amend])
+    await org.has("the provider's invoice says less", charged=500)
+    last = {**whose, "occurred_at_ms": whose["occurred_at_ms"] + 2}
+    await rig.send(topics.CORRECTIONS, [CorrectionEvent(**last, request_id="q3", kind="void")])
+    await org.has("free in the end", charged=0, balance=10_000)
+
+    entries: list[LedgerEntry] = await read(
+        rig, topics.LEDGER, org.id, lambda found: any(e.entry_id.endswith("/q3") for e in found)
+    )
+    latest = {entry.entry_id: entry for entry in sorted(entries, key=lambda entry: entry.version)}
+    amounts = {entry_id: entry.amount_micro for entry_id, entry in latest.items()}
+    run = "corrects-r1"
+    assert amounts == {"g": 10_000, run: -500, f"{run}/q1": -400, f"{run}/q2": 400, f"{run}/q3": 500}
+    assert latest[f"{run}/q1"].price_version == DEAR.version
+
+
+async def test_a_correction_that_comes_before_its_run_counts_no_run_and_waits_for_it(rig: Rig) -> None:
+    org = Org(rig, "early")
+    await org.command(grant="g", amount_micro=10_000)
+    void = CorrectionEvent(**org.whose("r1"), request_id="q1", kind="void")
+    await rig.send(topics.CORRECTIONS, [void])
+    await org.use("r2", 100, final=True)
+    await org.has("another run is charged", charged=500)
+    counter = keys.counter(org.partition, "inst-early")
+    assert await rig.redis.hget(counter, "started") == b"1"
+
+    await org.use("r1", 100, final=True)
+
+    async def counted() -> bool:
+        return await rig.redis.hget(counter, "started") == b"2"
+
+    await eventually(counted, "the run has come")
+    assert (await org.wallet())["charged"] == 500
+
+
+async def test_what_a_wallet_would_refuse_and_what_is_too_late_are_dead_letters(rig: Rig) -> None:
+    org = Org(rig, "refused")
+    await org.command(grant="returned", amount_micro=5)
+    await org.command("refund", "g", amount_micro=0, command_id="r-1")
+    await org.command("void", "g")
+    old = org.whose("old", started_at_ms=_now() - 30 * 86_400_000)
+    event = TokenEvent(**old, call_id="old", seq=1, model="m", input_uncached=100, output=10, final=True)
+    await rig.send(topics.TOKENS, [event])
+    rerate = CorrectionEvent(**org.whose("r1"), request_id="q", kind="rerate", new_price_version="nowhere")
+    await rig.send(topics.CORRECTIONS, [rerate])
+
+    letters: list[DeadLetter] = await read(rig, topics.DEAD_LETTERS, org.id, lambda found: len(found) == 5)
+    assert sorted(letter.reason for letter in letters) == [
+        "invalid_command",
+        "invalid_command",
+        "invalid_command",
+        "too_late",
+        "unknown_price_version",
+    ]
+    assert (await org.wallet()).get("charged", 0) == 0
+
+
+async def test_the_ledger_of_a_wallet_adds_up_to_its_balance(rig: Rig) -> None:
+    for topic, events in run_events("ledger", 200, orgs=4).items():
+        await rig.send(topics.BY_NAME[topic], events)
+    org = Org(rig, "org-1")
+    await org.command(grant="g", amount_micro=1_000_000)
+    await org.has("all is charged", charged=50 * RUN_COSTS, granted=1_000_000)
+
+    def complete(found: list[LedgerEntry]) -> bool:
+        latest = {e.entry_id: e.amount_micro for e in sorted(found, key=lambda e: e.version)}
+        return sum(latest.values()) == 1_000_000 - 50 * RUN_COSTS and len(latest) == 51
+
+    await read(rig, topics.LEDGER, org.id, complete)
