@@ -89,6 +89,11 @@ def outbox(partition: int) -> str:
     return f"{{p{partition}}}:outbox"
 
 
+def applying(partition: int) -> str:
+    """String: the `seq` of a batch that is being applied; there is none between two scripts."""
+    return f"{{p{partition}}}:applying"
+
+
 def outbox_sequence(partition: int) -> str:
     """String: the last `seq` written to the outbox."""
     return f"{{p{partition}}}:outbox_seq"

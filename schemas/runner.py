@@ -92,7 +92,7 @@ class UsageReported(Struct, frozen=True, kw_only=True, tag="usage"):
 
 
 class StepProposed(Struct, frozen=True, kw_only=True, tag="step"):
-    """The model asked for tools; the runner waits for a `StepDecision` before it calls them and the model again.
+    """The model asked for tools. Before it calls them and the model again, the runner waits to be told.
 
     `tools` has a name for each call. `input_tokens` is counted locally, the tools' definitions included, with
     the most that the tools may answer.
@@ -111,8 +111,10 @@ class Ended(Struct, frozen=True, kw_only=True, tag="end"):
 
 
 class StepDecision(Struct, frozen=True, kw_only=True):
-    """What the gateway says to a proposed step, posted to `step_path`. If it may not `proceed`, the run ends there:
-    as `limit_exceeded` where credits ran out, else as `failed`."""
+    """What the gateway says to a proposed step, posted to `step_path`.
+
+    If it may not `proceed`, the run ends there: as `limit_exceeded` where credits ran out, else as `failed`.
+    """
 
     proceed: bool
     #: The most tokens the next model call may produce.

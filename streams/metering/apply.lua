@@ -4,7 +4,7 @@
 -- ARGV[1] = the seq the plan was computed at; ARGV[2] = the plan, MessagePack; ARGV[3] = the outbox entry;
 -- ARGV[4], ARGV[5] = the run and the wallet states, one after another, as long as the plan says (cmsgpack
 -- reads no binary strings).
--- Returns {"ok", new seq} or {"mismatch", key, found}; on a mismatch nothing was written.
+-- Returns {"ok", new seq}, {"mismatch", key, found} or {"torn", seq}; only "ok" wrote anything.
 --
 -- Compare-and-set on seq and on each fence: the plan is a function of the log and of the state at that seq,
 -- so whoever wins wrote what any worker would have, and whoever lost reads again.
@@ -21,6 +21,13 @@ for _, fence in ipairs(plan.fences) do
     return {'mismatch', fence[1], found or 'NOFENCE'}
   end
 end
+
+-- Redis undoes nothing of a script that fails half-way. If one ever did, its mark is still there: whatever was
+-- applied on top of half a batch would be wrong.
+if redis.call('EXISTS', keys.applying) == 1 then
+  return {'torn', redis.call('GET', keys.applying)}
+end
+redis.call('SET', keys.applying, seq)
 
 local at = 1
 for _, run in ipairs(plan.runs) do
@@ -54,9 +61,12 @@ local function release(org_id, spent)
         redis.call('SREM', keys.running .. instance_id, run_id)
       else
         taken = math.max(0, math.min(held, tonumber(run[3])))
-        redis.call('HINCRBY', holds, run_id, string.format('%.0f', -taken))
       end
+      -- Only then: zero with a minus sign is no integer to Redis.
       if taken > 0 then
+        if not closed then
+          redis.call('HINCRBY', holds, run_id, string.format('%.0f', -taken))
+        end
         redis.call('HINCRBY', by_instance, instance_id, string.format('%.0f', -taken))
         total = total + taken
       end
@@ -104,4 +114,5 @@ end
 for _, fence in ipairs(plan.fences) do
   redis.call('SET', fence[1], fence[3])
 end
+redis.call('DEL', keys.applying)
 return {'ok', new_seq}

@@ -178,6 +178,7 @@ def _keys(partition: int) -> dict[str, str]:
         "leases": keys.leases(partition),
         "lease": keys.lease(partition, ""),
         "outbox": keys.outbox(partition),
+        "applying": keys.applying(partition),
     }
 
 

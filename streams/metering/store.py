@@ -77,6 +77,10 @@ class FenceMissing(Exception):
     """Redis does not know how far a topic was applied: nothing may be charged until that is settled."""
 
 
+class PartitionTorn(Exception):
+    """A script failed half-way: the partition's state is to be rebuilt before anything else is charged."""
+
+
 class PartitionStore:
     """Reads and writes the partitions' state. Raises `redis.RedisError` when Redis is away."""
 
@@ -134,7 +138,10 @@ class PartitionStore:
         return {command_id for (_, command_id), known in zip(wanted, found, strict=True) if known}
 
     async def apply(self, partition: int, seq: int, effects: Effects) -> bool:
-        """Write the effects if the partition is still where they were computed. Return whether it was."""
+        """Write the effects if the partition is still where they were computed. Return whether it was.
+
+        Raises `PartitionTorn` when an earlier call wrote only a part.
+        """
         # One argument for all states: the client spends longer on an argument than the server on a state.
         args: list[int | bytes] = [
             seq,
@@ -144,4 +151,8 @@ class PartitionStore:
             effects.wallets,
         ]
         reply = cast(list[Any], await self._apply(keys=[keys.outbox_sequence(partition)], args=args))
+        if reply[0] == b"torn":
+            raise PartitionTorn(
+                f"partition {partition} is torn since seq {reply[1]!r}: run `runmeter rebuild`"
+            )
         return bool(reply[0] == b"ok")

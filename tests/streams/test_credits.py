@@ -218,6 +218,35 @@ async def test_a_runs_charge_comes_out_of_its_hold_and_the_rest_is_given_back_wh
     assert await rig.redis.hget(keys.held_by_instance(org.partition, org.id), "inst-holds") == b"0"
 
 
+async def test_a_hold_that_is_spent_stands_a_report_of_the_same_usage(rig: Rig) -> None:
+    org = Org(rig, "again")
+    await org.command(grant="g", amount_micro=10_000)
+    await org.hold("r1", 400)
+    await org.use("r1", 100)
+    await org.has("the hold is used up", charged=500, held=0)
+    await org.use("r1", 100, seq=2)
+    await org.use("r1", 50, seq=3)
+    await org.has("a lower count gives back to the wallet, not to the hold", charged=300, held=0)
+
+
+async def test_a_partition_that_was_half_written_is_left_alone(rig: Rig) -> None:
+    org = Org(rig, "torn")
+    mark = keys.applying(org.partition)
+    await rig.redis.set(mark, 1)
+    try:
+        await org.command(grant="g", amount_micro=10)
+
+        async def refused() -> bool:
+            return "is torn since seq" in rig.log(METERING)
+
+        await eventually(refused, "the worker says so and stops")
+        assert await org.wallet() == {}
+    finally:
+        await rig.redis.delete(mark)
+        rig.start(METERING)
+    await org.has("healed, it goes on", granted=10)
+
+
 async def test_gateways_hear_of_a_wallet_that_cannot_pay_what_is_in_flight(rig: Rig) -> None:
     org = Org(rig, "pushes")
     await org.command(grant="g", amount_micro=1_000)
