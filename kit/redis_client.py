@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Redis
+import contextlib
+from typing import cast
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from kit.settings import RedisSettings
 
@@ -16,6 +20,18 @@ def connect(settings: RedisSettings) -> Redis:
     running it again is safe.
     """
     timeout_s = settings.timeout_ms / 1000
+    if settings.cluster:
+        # The same commands, each sent to the node that has the key's slot.
+        return cast(
+            Redis,
+            RedisCluster.from_url(
+                settings.url,
+                max_connections=settings.max_connections,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                decode_responses=False,
+            ),
+        )
     pool = BlockingConnectionPool.from_url(
         settings.url,
         max_connections=settings.max_connections,
@@ -28,6 +44,18 @@ def connect(settings: RedisSettings) -> Redis:
         decode_responses=False,
     )
     return Redis.from_pool(pool)
+
+
+async def opened(settings: RedisSettings) -> Redis:
+    """Return `connect(settings)`, having tried to reach Redis once. That it is away now is not an error.
+
+    A cluster's client learns the nodes with its first command; several first commands at once would trip over
+    each other.
+    """
+    redis = connect(settings)
+    with contextlib.suppress(RedisError, OSError):
+        await redis.ping()
+    return redis
 
 
 async def get_bytes(redis: Redis, key: str) -> bytes | None:

@@ -32,6 +32,8 @@ class KafkaSettings(_Settings):
 class RedisSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_REDIS_")
     url: str = "redis://127.0.0.1:16379/0"
+    #: The URL names one node of a cluster. All state of a partition is in one slot, so nothing else changes.
+    cluster: bool = False
     timeout_ms: int = Field(default=2_000, ge=50, le=60_000)
     max_connections: int = Field(default=64, ge=1, le=10_000)
 
@@ -58,6 +60,8 @@ class GatewaySettings(_Settings):
     lease_ms: int = Field(default=15_000, ge=1_000, le=600_000)
     #: Backstop for a lost invalidation: an API key is looked up again after this long.
     key_cache_ttl_ms: int = Field(default=5_000, ge=0, le=300_000)
+    #: How long an instance that may run unchecked is still known while Redis is away.
+    key_stale_ttl_ms: int = Field(default=600_000, ge=0, le=86_400_000)
     answer_ttl_s: int = Field(default=86_400, ge=60, le=30 * 86_400)
 
 
@@ -72,6 +76,10 @@ class RunnerSettings(_Settings):
     max_steps: int = Field(default=6, ge=1, le=64)
     max_tool_calls: int = Field(default=16, ge=0, le=256)
     tool_timeout_ms: int = Field(default=10_000, ge=100, le=300_000)
+    #: What a tool answers beyond this is cut off: it is a part of the next call's input, which has to be paid.
+    max_tool_result_tokens: int = Field(default=1_024, ge=16, le=100_000)
+    #: How long the gateway may take to decide on a step; longer than it waits for a client that reads slowly.
+    step_timeout_ms: int = Field(default=40_000, ge=100, le=300_000)
     model_timeout_ms: int = Field(default=120_000, ge=1_000, le=3_600_000)
     #: A long stream reports its usage at least this often.
     report_every_ms: int = Field(default=1_000, ge=50, le=60_000)

@@ -43,10 +43,10 @@ async def create_fences(created: list[str], kafka: KafkaSettings, settings: Redi
     """Create the fences, at 0, of metered topics that were created just now; an existing fence stays."""
     redis = redis_client.connect(settings)
     try:
-        async with redis.pipeline(transaction=True) as pipe:
+        for partition in range(kafka.partitions):
+            # One by one: on a cluster the partitions are on different nodes.
             for topic in topics.METERED:
-                for partition in range(kafka.partitions if topic.name in created else 0):
-                    pipe.set(keys.fence(partition, topic.name), 0, nx=True)
-            await pipe.execute()
+                if topic.name in created:
+                    await redis.set(keys.fence(partition, topic.name), 0, nx=True)
     finally:
         await redis.aclose()

@@ -45,7 +45,7 @@ class MeteringRole:
         """Connect to Redis and to Kafka (for dead letters)."""
         kafka, worker = load(KafkaSettings), load(WorkerSettings)
         self._reader = reader
-        self._redis = redis_client.connect(load(RedisSettings))
+        self._redis = await redis_client.opened(load(RedisSettings))
         self._producer = new_producer(kafka, max_request_size=4 * 1024 * 1024)
         await self._producer.start()
         letters = DeadLetters(

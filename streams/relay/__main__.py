@@ -26,7 +26,7 @@ from streams.relay.reaper import Reaper
 async def main() -> None:
     """Run until SIGTERM or SIGINT."""
     stack, kafka, worker = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
-    redis = redis_client.connect(load(RedisSettings))
+    redis = await redis_client.opened(load(RedisSettings))
     spool_dir: Path = stack.data_dir / "spool" / "relay"
     publisher = Publisher(kafka, load(SpoolSettings), spool_dir)
     await publisher.start()
