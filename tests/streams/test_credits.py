@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from hashlib import sha1
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +30,7 @@ from schemas.partitioning import partition_of
 from schemas.topics import Topic
 from streams.metering.wallets import StoredWallet
 
+TRIM = (Path(__file__).parents[2] / "streams" / "relay" / "trim.lua").read_text()
 METERING, RELAY = "streams.metering", "streams.relay"
 DEAR = PriceBook(
     version="book-dear",
@@ -375,3 +378,16 @@ async def test_the_ledger_of_a_wallet_adds_up_to_its_balance(rig: Rig) -> None:
         return sum(latest.values()) == 1_000_000 - 50 * RUN_COSTS and len(latest) == 51
 
     await read(rig, topics.LEDGER, org.id, complete)
+
+
+async def test_an_entry_that_stands_where_a_published_one_stood_is_not_trimmed_with_it(rig: Rig) -> None:
+    redis, key = rig.redis, "{p0}:trimmed"
+    trim = redis.register_script(TRIM)
+    await redis.xadd(key, {"entries": b"published"}, id="7-0")
+    digest = sha1(b"published").hexdigest()
+
+    await redis.delete(key)
+    await redis.xadd(key, {"entries": b"cut anew"}, id="7-0")
+    assert await trim(keys=[key], args=["7-0", digest]) == 0
+    assert await trim(keys=[key], args=["7-0", sha1(b"cut anew").hexdigest()]) == 1
+    assert await redis.xlen(key) == 0
