@@ -5,12 +5,14 @@ The metering worker's fold of the same events is what is charged; this one answe
 
 from __future__ import annotations
 
-from gateway.admission import as_credits
+from collections.abc import Iterator
+
 from gateway.answers import Answer, Failure, Usage
+from gateway.credits import as_credits
 from kit import tokens
 from metering.closing import run_event
 from metering.prices import PriceBook, cost
-from metering.runs import RunState, fold
+from metering.runs import Call, RunState, fold
 from metering.totals import COUNTERS, totals_of
 from schemas.directory import RunLease
 from schemas.events import RunEvent, RunStatus, TokenEvent, ToolCallEvent, owner_of
@@ -19,6 +21,8 @@ from schemas.runner import CallStarted, Delta, Ended, Frame, ToolCallFinished, U
 #: A `seq` no runner reaches: what the gateway says of a call whose runner died stands above the runner's
 #: interim counts and below a final one.
 _TAKEOVER_SEQ = 1_000_000_000
+#: A guess at how long a token is, for text that has been streamed and not been counted yet.
+_CHARS_PER_TOKEN = 4
 
 
 class RunAccount:
@@ -30,6 +34,7 @@ class RunAccount:
         self._end_user = end_user
         self._state: RunState | None = None
         self._text: list[str] = []
+        self._counted: dict[str, int] = {}
         self._open_call: CallStarted | None = None
         self._open_text: list[str] = []
 
@@ -41,6 +46,7 @@ class RunAccount:
                 self._open_text.append(frame.text)
             case CallStarted():
                 self._open_call, self._open_text = frame, []
+                self._counted[frame.call_id] = frame.input_tokens
             case UsageReported() | ToolCallFinished():
                 self._fold(frame.event)
                 if isinstance(frame.event, TokenEvent) and frame.event.final:
@@ -56,18 +62,39 @@ class RunAccount:
         call = self._open_call
         if call is None:
             return None
-        event = TokenEvent(
+        event = self._word_on(call, tokens.count("".join(self._open_text), call.model), now_ms)
+        self._fold(event)
+        return event
+
+    def _word_on(self, call: CallStarted, output: int, now_ms: int) -> TokenEvent:
+        return TokenEvent(
             **owner_of(self._lease),
             occurred_at_ms=now_ms,
             call_id=call.call_id,
             seq=_TAKEOVER_SEQ,
             model=call.model,
             input_uncached=call.input_tokens,
-            output=tokens.count("".join(self._open_text), call.model),
+            output=output,
             source="partial",
         )
-        self._fold(event)
-        return event
+
+    @property
+    def cost_micro(self) -> int:
+        """What the run has cost so far; text that is not counted yet is guessed at by its length."""
+        state, call = self._state, self._open_call
+        if call is not None:
+            written = sum(map(len, self._open_text)) // _CHARS_PER_TOKEN
+            counted = state.calls.get(call.call_id) if state else None
+            if counted is None or written > counted.output:
+                state = fold(state, ((self._word_on(call, written, self._lease.started_at_ms), False),))
+        return cost(state, self._book).micro if state else 0
+
+    def finished_calls(self) -> Iterator[tuple[Call, int]]:
+        """Yield the model calls that ended by themselves, with the input tokens nobody had counted before."""
+        for call_id, call in self._state.calls.items() if self._state else ():
+            if call.final and call.source != "partial":
+                used = call.input_uncached + call.cache_read + call.cache_write
+                yield call, used - self._counted.get(call_id, used)
 
     def event(self, status: RunStatus, now_ms: int, error_code: str = "") -> RunEvent:
         """Return the run's opening or closing event, with the totals so far."""

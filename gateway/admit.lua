@@ -1,37 +1,101 @@
--- Admit a run and reserve its worst case, or say why not. One call, so that no two runs spend the same credit.
+-- Admit a run and reserve what it may cost, or say why not: one call, so that no two runs spend the same credit.
+-- Whatever refuses is looked at before anything is written: a refusal takes no rate allowance.
 --
--- KEYS: 1 wallet, 2 holds, 3 leases, 4 lease, 5 idempotency record ('' hash tag only when unused), 6 new answer
--- ARGV: 1 run id, 2 hold in micro-credits, 3 lease (JSON), 4 now ms, 5 lease until ms, 6 lease ttl ms,
---       7 digest of the request ('' = no idempotency key), 8 idempotency ttl s, 9 answer-key prefix
--- Returns {'admitted', available after} | {'insufficient', available} | {'repeat', run id} | {'conflict'}
-if ARGV[7] ~= '' then
-  local known = redis.call('HMGET', KEYS[5], 'request', 'run_id')
+-- KEYS: 1-6 as in payable.lua, 7 leases, 8 lease, 9 idempotency record, 10 rate of requests, 11 rate of tokens
+-- ARGV: 1-6 as in payable.lua, 7 lease (JSON), 8 lease until ms, 9 lease ttl ms,
+--       10 digest of the request ('' = no idempotency key), 11 idempotency ttl s, 12 answer-key prefix,
+--       13 minimum hold, 14 wanted hold, 15 typical hold ('' = unknown), 16 the same without its margin,
+--       17 input tokens, 18 output tokens of the minimum hold, 19 of the wanted one,
+--       20 requests per minute, 21 tokens per minute, 22 concurrent runs (0 = no limit)
+-- Returns {'admitted', held, available after, rates...} | {'repeat', run id} | {'conflict'}
+--       | {'concurrency'} | {'rated', which, retry after us (-1 = never), rates...}
+--       | {'insufficient', limit source, available}
+-- where rates are: requests remaining, reset us, tokens remaining, reset us; -1 where there is no such limit.
+local MINUTE = 60000000
+
+if ARGV[10] ~= '' then
+  local known = redis.call('HMGET', KEYS[9], 'request', 'run_id')
   if known[1] then
-    if known[1] ~= ARGV[7] then
+    if known[1] ~= ARGV[10] then
       return {'conflict'}
     end
-    local answered = redis.call('EXISTS', ARGV[9] .. known[2]) == 1
-    local due = redis.call('ZSCORE', KEYS[3], known[2])
+    local answered = redis.call('EXISTS', ARGV[12] .. known[2]) == 1
+    local due = redis.call('ZSCORE', KEYS[7], known[2])
     -- No answer and no living owner: the first attempt died; this one takes its place.
-    if answered or (due and tonumber(due) > tonumber(ARGV[4])) then
+    if answered or (due and tonumber(due) > now) then
       return {'repeat', known[2]}
     end
   end
 end
 
-local wallet = redis.call('HMGET', KEYS[1], 'balance', 'held')
-local available = tonumber(wallet[1] or 0) - tonumber(wallet[2] or 0)
-local hold = tonumber(ARGV[2])
-if available < hold then
-  return {'insufficient', string.format('%.0f', available)}
+local most_runs = tonumber(ARGV[22])
+if most_runs > 0 and redis.call('SCARD', KEYS[4]) >= most_runs then
+  return {'concurrency'}
 end
 
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-redis.call('HINCRBY', KEYS[1], 'held', ARGV[2])
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
-redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[6])
-if ARGV[7] ~= '' then
-  redis.call('HSET', KEYS[5], 'request', ARGV[7], 'run_id', ARGV[1])
-  redis.call('EXPIRE', KEYS[5], ARGV[8])
+local available, source = payable()
+local minimum, wanted = tonumber(ARGV[13]), tonumber(ARGV[14])
+local held = grant(available, wanted, ARGV[15], ARGV[16])
+if held < minimum then
+  return {'insufficient', source, available}
 end
-return {'admitted', string.format('%.0f', available - hold)}
+
+-- The output that the hold pays for: it grows evenly from the minimum to the wanted one.
+local output, most_output = tonumber(ARGV[18]), tonumber(ARGV[19])
+if held >= wanted then
+  output = most_output
+else
+  output = output + math.floor((held - minimum) * (most_output - output) / (wanted - minimum))
+end
+
+-- `metering.limits.rate`, in microseconds. The arrival time is written only when everything is let through.
+local rates = {}
+local refused, retry_after = nil, 0
+local function rate(name, key, limit, cost)
+  if limit == 0 then
+    rates[#rates + 1] = {remaining = -1, reset = -1}
+    return
+  end
+  local at = now * 1000
+  local reached = math.max(tonumber(redis.call('GET', key) or 0), at)
+  local arrival = reached + math.max(1, math.floor(cost * MINUTE / limit))
+  if cost > limit then
+    refused, retry_after = name, -1
+  elseif arrival - at > MINUTE and not refused then
+    refused, retry_after = name, arrival - at - MINUTE
+  end
+  rates[#rates + 1] = {key = key, at = at, limit = limit, reached = reached, arrival = arrival}
+end
+rate('requests', KEYS[10], tonumber(ARGV[20]), 1)
+rate('tokens', KEYS[11], tonumber(ARGV[21]), tonumber(ARGV[17]) + output)
+
+-- Append how the rates stand, writing them when the run is let through.
+local function with_rates(reply)
+  for _, one in ipairs(rates) do
+    if one.key then
+      local arrival = refused and one.reached or one.arrival
+      if not refused then
+        local ttl = math.ceil((arrival - one.at) / 1000)
+        redis.call('SET', one.key, string.format('%.0f', arrival), 'PX', ttl)
+      end
+      one.reset = arrival - one.at
+      one.remaining = math.floor(math.max(0, MINUTE - one.reset) * one.limit / MINUTE)
+    end
+    reply[#reply + 1] = one.remaining
+    reply[#reply + 1] = one.reset
+  end
+  return reply
+end
+
+if refused then
+  return with_rates({'rated', refused, retry_after})
+end
+
+hold(held)
+redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
+redis.call('SET', KEYS[8], ARGV[7], 'PX', ARGV[9])
+if ARGV[10] ~= '' then
+  redis.call('HSET', KEYS[9], 'request', ARGV[10], 'run_id', ARGV[1])
+  redis.call('EXPIRE', KEYS[9], ARGV[11])
+end
+return with_rates({'admitted', held, available - held})

@@ -68,6 +68,11 @@ class AnswerStore:
         kept = msgspec.json.decode(blob, type=KeptAnswer)
         return kept if kept.instance_id == instance_id else None
 
+    async def is_owned(self, partition: int, run_id: str, now_ms: int) -> bool:
+        """Return whether a living gateway works on that run. Raises `RedisError`."""
+        due = await self._redis.zscore(keys.leases(partition), run_id)
+        return due is not None and due > now_ms
+
     async def is_running(self, partition: int, run_id: str, instance_id: str) -> bool:
         """Return whether the instance has that run in flight. Raises `RedisError`."""
         blob = await get_bytes(self._redis, keys.lease(partition, run_id))

@@ -13,6 +13,7 @@ from gateway.admission import AdmissionControl
 from gateway.answers import AnswerStore
 from gateway.endpoints import router
 from gateway.execution import RunServices
+from gateway.history import CallHistory
 from gateway.keys import KeyDirectory
 from gateway.runner_client import RunnerClient
 from gateway.service import RunService
@@ -29,11 +30,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     redis = redis_client.connect(load(RedisSettings))
     publisher = Publisher(kafka, load(SpoolSettings), settings.spool_dir)
     runner = RunnerClient(settings.runner_url, settings.run_timeout_ms, settings.max_concurrent_runs)
-    keys = KeyDirectory(redis, kafka.partitions, settings.key_cache_ttl_ms, clock.now_ms)
+    keys = KeyDirectory(
+        redis, kafka.partitions, settings.key_cache_ttl_ms, settings.key_stale_ttl_ms, clock.now_ms
+    )
     services = RunServices(
         runner=runner,
         publisher=publisher,
         answers=AnswerStore(redis, settings.answer_ttl_s),
+        history=CallHistory(),
         clock=clock.now_ms,
         timeout_s=settings.run_timeout_ms / 1000,
     )
@@ -44,7 +48,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await publisher.start()
     background = [
         asyncio.create_task(forever)
-        for forever in (keys.listen(), runs.listen_for_cancels(), runs.keep_leases())
+        for forever in (
+            keys.listen(),
+            runs.limits.listen(),
+            runs.listen_for_cancels(),
+            runs.keep_leases(),
+        )
     ]
     try:
         yield

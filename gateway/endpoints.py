@@ -47,7 +47,12 @@ async def create_run(request: Request) -> Response:
         return StreamedResponse(
             streaming.stream(begun),
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Run-Id": begun.lease.run_id},
+            headers={
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+                "X-Run-Id": begun.lease.run_id,
+                **begun.headers,
+            },
         )
     return await _whole(request, begun)
 
@@ -119,7 +124,7 @@ async def _whole(request: Request, run: Run) -> Response:
         raise MeteringUnavailable(run_id=run.lease.run_id, headers={"Retry-After": "5"}) from error
     finally:
         leaving.cancel()
-    return _answered(answer)
+    return _answered(answer, run.headers)
 
 
 async def _disconnected(request: Request) -> None:
@@ -127,19 +132,16 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _answered(answer: Answer) -> Response:
-    return Response(
-        msgspec.json.encode(answer), status_code=_STATUS.get(answer.status, 200), media_type=_JSON
-    )
+def _answered(answer: Answer, headers: dict[str, str]) -> Response:
+    status = _STATUS.get(answer.status, 200)
+    return Response(msgspec.json.encode(answer), status_code=status, media_type=_JSON, headers=headers)
 
 
 def _repeated(answer: Answer, *, stream: bool) -> Response:
     headers = {"Idempotent-Replay": "true"}
     if stream:
         return StreamedResponse(streaming.replay(answer), media_type="text/event-stream", headers=headers)
-    response = _answered(answer)
-    response.headers.update(headers)
-    return response
+    return _answered(answer, headers)
 
 
 def _found(run_id: str, answer: Answer | None, *, running: str, status: int) -> Response:

@@ -22,7 +22,17 @@ class UnknownModel(InvalidRequest):
 
 
 class InsufficientCredits(Problem):
-    status, code, title = 402, "insufficient_credits", "The wallet cannot pay for this run"
+    """`reason`: `insufficient_credits`, `request_too_large` (a smaller one would run) or `hold_exhausted`."""
+
+    status, code, title = 402, "insufficient_credits", "There are not enough credits for this run"
+
+
+class RateLimited(TooManyRequests):
+    code, title = "rate_limited", "The instance asks more often than its plan allows"
+
+
+class TooManyRuns(TooManyRequests):
+    code, title = "limit_exceeded", "The instance runs as much at once as its plan allows"
 
 
 class IdempotencyConflict(Problem):

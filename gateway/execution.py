@@ -21,14 +21,16 @@ from redis.exceptions import RedisError
 
 from gateway.account import RunAccount
 from gateway.answers import Answer, AnswerStore, KeptAnswer
+from gateway.history import CallHistory
 from gateway.keys import Caller
+from gateway.reservation import Reservation
 from gateway.runner_client import RunnerClient, RunnerLost
 from kit.clock import Clock
 from kit.publisher import Publisher
 from schemas import topics
 from schemas.directory import RunLease
-from schemas.events import RunEvent
-from schemas.runner import Ended, ExecuteRequest, Frame
+from schemas.events import RunEvent, RunStatus
+from schemas.runner import Ended, ExecuteRequest, Frame, StepProposed
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class RunServices:
     runner: RunnerClient
     publisher: Publisher
     answers: AnswerStore
+    history: CallHistory
     clock: Clock
     timeout_s: float
 
@@ -59,18 +62,27 @@ class Run:
         caller: Caller,
         lease: RunLease,
         request: ExecuteRequest,
+        reservation: Reservation,
         *,
         end_user: str = "",
         metadata: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
+        """`headers` go with the answer, whatever it is."""
+        limits = caller.instance.limits
         self.lease = lease
         self.partition = caller.partition
+        self.overage_micro = limits.overage_micro if limits.soft else 0
+        self.headers = headers or {}
+        self._reservation = reservation
         self._services = services
         self._request = request
         self._metadata = metadata or {}
         self._account = RunAccount(lease, caller.book, end_user)
         self._cancel_reason = ""
+        self._cancel_status: RunStatus = "cancelled"
         self._deadline: asyncio.Timeout | None = None
+        self._over = False
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._task: asyncio.Task[Answer] | None = None
 
@@ -93,19 +105,43 @@ class Run:
         while self._frames is not None and (frame := await self._frames.get()) is not None:
             yield frame
 
+    @property
+    def cost_micro(self) -> int:
+        """What the run has cost so far."""
+        return self._account.cost_micro
+
+    @property
+    def granted_micro(self) -> int:
+        """All that was ever reserved for the run."""
+        return self._reservation.granted_micro
+
     def cancel(self, reason: str) -> None:
         """End the run early; it is closed as `cancelled` with what it used."""
-        if self._cancel_reason or self._deadline is None or self._deadline.expired():
-            return
-        self._cancel_reason = reason
+        self._end_early(reason, "cancelled")
+
+    def cut(self, reason: str) -> bool:
+        """End the run because it may not be paid; it is closed as `limit_exceeded` with what it used.
+
+        Returns whether it was this that ends it.
+        """
+        return self._end_early(reason, "limit_exceeded")
+
+    def _end_early(self, reason: str, status: RunStatus) -> bool:
+        if self._cancel_reason or self._over or (self._deadline is not None and self._deadline.expired()):
+            return False
+        self._cancel_reason, self._cancel_status = reason, status
+        if self._deadline is None:
+            return True  # it has not begun, and will not
         loop = asyncio.get_running_loop()
         self._deadline.reschedule(loop.time() + _CANCEL_GRACE_S)
         self._asking = loop.create_task(self._services.runner.cancel(self.lease.run_id))
+        return True
 
     async def _drive(self) -> Answer:
         opening = asyncio.create_task(self._publish(self._account.event("started", self.lease.started_at_ms)))
         try:
             ended = await self._execute()
+            self._learn()
             closing = self._account.event(ended.status, self._services.clock(), ended.error_code)
             answer = self._account.answer(ended, closing, self._metadata)
             await self._keep(answer, closing)
@@ -116,19 +152,25 @@ class Run:
             self._end_frames()
 
     async def _execute(self) -> Ended:
+        if self._cancel_reason:
+            self._over = True
+            return self._as_cancelled(Ended(status="failed"))
         try:
             async with asyncio.timeout(self._services.timeout_s) as self._deadline:
                 async for frame in self._services.runner.execute(self._request):
                     self._account.take(frame)
                     if isinstance(frame, Ended):
                         return self._as_cancelled(frame)
-                    await self._offer(frame)
+                    if isinstance(frame, StepProposed):
+                        await self._decide(frame)
+                    else:
+                        await self._offer(frame)
             error: Exception = RunnerLost("the stream broke off")
         except (RunnerLost, TimeoutError) as caught:
             error = caught
         finally:
             # What has ended cannot be cancelled, nor its deadline be moved.
-            self._deadline = None
+            self._over = True
         log.warning("runner lost", extra={"run_id": self.lease.run_id, "error": repr(error)})
         if (usage := self._account.take_over(self._services.clock())) is not None:
             await self._services.publisher.publish(topics.TOKENS, self.lease.org_id, usage)
@@ -137,10 +179,25 @@ class Run:
             Ended(status="failed", error_code=code, detail="the run broke off; try again")
         )
 
+    async def _decide(self, step: StepProposed) -> None:
+        """Reserve the credits of a run's next step, and tell the runner, which waits."""
+        decision = await self._reservation.extend(self.lease, step, self._account.cost_micro)
+        await self._services.runner.decide(self.lease.run_id, decision)
+
+    def _learn(self) -> None:
+        history, instance_id, request = self._services.history, self.lease.instance_id, self._request
+        for call, excess in self._account.finished_calls():
+            if call.source == "provider":
+                history.learn_excess(instance_id, call.model, len(request.tools), excess)
+            # An answer that ran into its limit says nothing of how long it would have been.
+            if not self._reservation.shortened and call.output < request.max_output_tokens:
+                history.learn_output(instance_id, call.output)
+
     def _as_cancelled(self, ended: Ended) -> Ended:
         if not self._cancel_reason or ended.status == "completed":
             return ended
-        return Ended(status="cancelled", error_code=self._cancel_reason, detail="the run was cancelled")
+        detail = "the run was cancelled" if self._cancel_status == "cancelled" else "the credits ran out"
+        return Ended(status=self._cancel_status, error_code=self._cancel_reason, detail=detail)
 
     async def _offer(self, frame: Frame) -> None:
         """Hand a frame to the client's stream; a client that does not read cancels its run."""

@@ -2,6 +2,9 @@
 
 Cached in process. A change is pushed on `KEY_CHANGED_CHANNEL` and forgets the key at once; the TTL is the
 backstop for a push that was lost. Unknown keys are remembered too, so that a flood of them stays cheap.
+
+While Redis is away nobody hears of a revoked key. An instance whose plan fails open is then still known from
+the cache, for a bounded time; every other one is refused.
 """
 
 from __future__ import annotations
@@ -41,18 +44,22 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class _Cached:
     caller: Caller | None
-    until_ms: int
+    loaded_ms: int
+    generation: int
 
 
 class KeyDirectory:
     """Resolves API keys. Raises the gateway's errors."""
 
-    def __init__(self, redis: Redis, partitions: int, ttl_ms: int, clock: Clock) -> None:
+    def __init__(self, redis: Redis, partitions: int, ttl_ms: int, stale_ttl_ms: int, clock: Clock) -> None:
         self._redis = redis
         self._partitions = partitions
         self._ttl_ms = ttl_ms
+        self._stale_ttl_ms = stale_ttl_ms
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
+        #: Grows when changes may have been missed: what was cached before has to be looked up again.
+        self._generation = 0
         self._books: dict[str, PriceBook] = {}
 
     async def resolve(self, key: str) -> Caller:
@@ -61,12 +68,30 @@ class KeyDirectory:
             raise InvalidApiKey("send one of the instance's keys in the X-API-Key header")
         digest = api_keys.digest(key)
         cached = self._cache.get(digest)
-        if cached is None or cached.until_ms <= self._clock():
-            cached = _Cached(await self._load(digest), self._clock() + self._ttl_ms)
-            if len(self._cache) >= _MAX_CACHED:
-                self._cache.clear()
-            self._cache[digest] = cached
+        if cached is None or not self._is_fresh(cached):
+            try:
+                cached = await self._refresh(digest)
+            except RedisError as error:
+                if cached is None or not self._may_be_stale(cached):
+                    log.warning("Redis is away", extra={"error": repr(error)})
+                    raise LimitsUnavailable(headers={"Retry-After": "2"}) from None
         return self._checked(cached.caller)
+
+    def _is_fresh(self, cached: _Cached) -> bool:
+        return cached.generation == self._generation and self._clock() < cached.loaded_ms + self._ttl_ms
+
+    def _may_be_stale(self, cached: _Cached) -> bool:
+        fails_open = cached.caller is not None and cached.caller.instance.limits.fail_open
+        return fails_open and self._clock() < cached.loaded_ms + self._stale_ttl_ms
+
+    async def _refresh(self, digest: str) -> _Cached:
+        # As of before the look-up: pushes that are missed while it runs make it old.
+        now, generation = self._clock(), self._generation
+        cached = _Cached(await self._load(digest), now, generation)
+        if len(self._cache) >= _MAX_CACHED:
+            self._cache.clear()
+        self._cache[digest] = cached
+        return cached
 
     def _checked(self, caller: Caller | None) -> Caller:
         if caller is None or caller.key.revoked:
@@ -78,19 +103,15 @@ class KeyDirectory:
         return caller
 
     async def _load(self, digest: str) -> Caller | None:
-        try:
-            blob = await get_bytes(self._redis, keys.api_key(digest))
-            if blob is None:
-                return None
-            key = msgspec.json.decode(blob, type=ApiKeyRecord)
-            blob = await get_bytes(self._redis, keys.instance(key.instance_id))
-            if blob is None:
-                return None
-            instance = msgspec.json.decode(blob, type=InstanceRecord)
-            book = await self._book(key.tenant_id)
-        except RedisError as error:
-            log.warning("Redis is away", extra={"error": repr(error)})
-            raise LimitsUnavailable(headers={"Retry-After": "2"}) from None
+        blob = await get_bytes(self._redis, keys.api_key(digest))
+        if blob is None:
+            return None
+        key = msgspec.json.decode(blob, type=ApiKeyRecord)
+        blob = await get_bytes(self._redis, keys.instance(key.instance_id))
+        if blob is None:
+            return None
+        instance = msgspec.json.decode(blob, type=InstanceRecord)
+        book = await self._book(key.tenant_id)
         return Caller(key, instance, book, partition_of(key.org_id, self._partitions))
 
     async def _book(self, tenant_id: str) -> PriceBook:
@@ -112,12 +133,16 @@ class KeyDirectory:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(keys.KEY_CHANGED_CHANNEL)
                     # What changed before the subscription was missed.
-                    self._cache.clear()
+                    self._generation += 1
                     while True:
                         message = await pubsub.get_message(timeout=1.0)
                         if message is not None:
-                            self._cache.pop(message["data"].decode(), None)
+                            self._forget(message["data"].decode())
             except RedisError as error:
-                self._cache.clear()
+                self._generation += 1
                 log.warning("key changes are not heard", extra={"error": repr(error)})
                 await asyncio.sleep(0.5)
+
+    def _forget(self, digest: str) -> None:
+        # Not only old but wrong: not even a Redis that is away makes it valid again.
+        self._cache.pop(digest, None)

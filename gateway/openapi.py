@@ -23,7 +23,7 @@ _IDEMPOTENCY = {
     "schema": {"type": "string", "maxLength": 255},
     "description": "Repeating a request with the same key and body returns the first one's answer.",
 }
-_PROBLEM = {
+_PROBLEM: dict[str, Any] = {
     "description": "RFC 9457 problem details with a stable `code`.",
     "content": {
         "application/problem+json": {
@@ -40,6 +40,23 @@ _PROBLEM = {
             }
         }
     },
+}
+
+
+_RATE_HEADERS = {
+    "RateLimit": {
+        "description": "What is left of the instance's rates, and when all of it is back, in seconds.",
+        "schema": {"type": "string", "examples": ['"requests";r=58;t=2']},
+    },
+    "RateLimit-Policy": {
+        "description": "The instance's rates. Both headers are sent only where there are such limits.",
+        "schema": {"type": "string", "examples": ['"requests";q=60;w=60']},
+    },
+}
+_CUT_OFF = {
+    "description": "The credits do not pay for the run (problem details), or ran out while it went on: then "
+    "the body is the partial answer with its usage, `status` is `limit_exceeded`.",
+    "content": {**_PROBLEM["content"], "application/json": {}},
 }
 
 
@@ -70,7 +87,8 @@ CREATE_RUN: dict[str, Any] = {
     "summary": "Run an instance",
     "tags": ["runs"],
     "responses": {
-        **_answers(401, 402, 403, 409, 413, 422, 429, 503, description="The answer, metered."),
+        **_answers(401, 403, 409, 413, 422, 429, 503, description="The answer, metered."),
+        402: _CUT_OFF,
         502: {"description": "The model or the runner failed; what was used is in `usage`."},
     },
     "openapi_extra": {
@@ -89,6 +107,7 @@ CREATE_RUN: dict[str, Any] = {
         },
     },
 }
+CREATE_RUN["responses"][200]["headers"] = _RATE_HEADERS
 GET_RUN: dict[str, Any] = {
     "summary": "A run's answer, or that it is still running",
     "tags": ["runs"],

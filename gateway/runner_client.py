@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import aiohttp
 import msgspec
 
-from schemas.runner import EXECUTE_PATH, ExecuteRequest, Frame, decode_frame
+from schemas.runner import (
+    EXECUTE_PATH,
+    ExecuteRequest,
+    Frame,
+    StepDecision,
+    cancel_path,
+    decode_frame,
+    step_path,
+)
+
+log = logging.getLogger(__name__)
 
 _MAX_LINE = 4 * 1024 * 1024
 _CONNECT_PATIENCE_S = 10.0
@@ -23,8 +34,8 @@ class RunnerClient:
     """Executes runs on the runner."""
 
     def __init__(self, base_url: str, timeout_ms: int, max_connections: int) -> None:
-        self._url = base_url.rstrip("/") + EXECUTE_PATH
-        self._cancel_url = self._url + "/{}/cancel"
+        self._base_url = base_url.rstrip("/")
+        self._url = self._base_url + EXECUTE_PATH
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=2),
@@ -60,8 +71,15 @@ class RunnerClient:
 
     async def cancel(self, run_id: str) -> None:
         """Ask the runner to end a run; its stream then ends with a `cancelled` frame. Best effort."""
+        await self._tell(cancel_path(run_id), b"")
+
+    async def decide(self, run_id: str, decision: StepDecision) -> None:
+        """Tell the runner whether a run may take the step it proposed; if it does not hear, the run ends."""
+        await self._tell(step_path(run_id), msgspec.json.encode(decision))
+
+    async def _tell(self, path: str, body: bytes) -> None:
         try:
-            async with self._session.post(self._cancel_url.format(run_id)) as response:
+            async with self._session.post(self._base_url + path, data=body) as response:
                 await response.read()
-        except (aiohttp.ClientError, TimeoutError):
-            return
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("the runner was not told", extra={"path": path, "error": repr(error)})

@@ -7,11 +7,14 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.admission import AdmissionControl
+from gateway import metrics
+from gateway.admission import Admission, AdmissionControl
 from gateway.answers import Answer, KeptAnswer
+from gateway.cuts import LimitWatch
 from gateway.errors import (
     Busy,
     LimitsUnavailable,
@@ -23,11 +26,11 @@ from gateway.errors import (
 from gateway.execution import Run, RunServices
 from gateway.keys import Caller
 from gateway.requests import RunRequest
+from gateway.reservation import Reservation
 from kit import tokens
 from kit.clock import new_id
 from kit.settings import GatewaySettings
 from kit.spool import SpoolFull
-from metering.prices import worst_case
 from schemas import keys, topics
 from schemas.directory import RunLease
 from schemas.events import Channel, owner_of
@@ -62,6 +65,8 @@ class RunService:
         self._admission = admission
         self._settings = settings
         self._runs: dict[str, Run] = {}
+        self.limits = LimitWatch(redis, self._runs)
+        metrics.RUNS_IN_FLIGHT.set_function(lambda: len(self._runs))
 
     @property
     def in_flight(self) -> int:
@@ -72,25 +77,55 @@ class RunService:
         """Admit and start a run, or return the answer an earlier request with the same key got."""
         if len(self._runs) >= self._settings.max_concurrent_runs:
             raise Busy("try again shortly", headers={"Retry-After": "1"})
+        until = asyncio.get_running_loop().time() + _REPEAT_WAIT_S
+        while True:
+            begun = await self._admit(order)
+            if isinstance(begun, Run):
+                return begun
+            answer = await self._repeat(order.caller, begun.run_id, until)
+            if answer is not None:
+                return answer
+            # Whoever worked on the first request died: this one takes its place.
+
+    async def _admit(self, order: Order) -> Run | Admission:
+        """Start a run, or return that an earlier request made it."""
         lease, request = self._prepare(order)
-        hold = worst_case(
-            order.caller.book,
-            lease.model,
-            tokens.count_messages(
-                [{"role": m.role, "content": m.content} for m in request.messages], lease.model
-            ),
-            request.max_output_tokens,
+        reservation = Reservation(
+            self._admission, self._services.history, order.caller, request.max_output_tokens
         )
-        admission = await self._admission.admit(order.caller, lease, hold, order.idempotency_key, order.body)
+        counted = tokens.count_messages(
+            [{"role": m.role, "content": m.content} for m in request.messages], lease.model
+        )
+        quote = reservation.quote(lease.model, counted, request.tools)
+        admission = await self._admission.admit(order.caller, lease, quote, order.idempotency_key, order.body)
         if admission.outcome == "repeat":
-            return await self._repeat(order.caller, admission.run_id)
+            return admission
+        output = quote.output
+        if admission.outcome == "unchecked":
+            reservation.checked = False
+        else:
+            output = reservation.admitted(lease, quote, admission.held_micro)
+        if output != request.max_output_tokens:
+            request = msgspec.structs.replace(request, max_output_tokens=output)
+        return self._start(order, lease, request, reservation, admission.headers)
+
+    def _start(
+        self,
+        order: Order,
+        lease: RunLease,
+        request: ExecuteRequest,
+        reservation: Reservation,
+        headers: dict[str, str],
+    ) -> Run:
         run = Run(
             self._services,
             order.caller,
             lease,
             request,
+            reservation,
             end_user=order.request.end_user,
             metadata=order.request.metadata,
+            headers=headers,
         )
         self._runs[lease.run_id] = run
         task = run.start(stream=order.request.stream)
@@ -126,16 +161,25 @@ class RunService:
             streamed=order.request.stream,
         )
 
-    async def _repeat(self, caller: Caller, run_id: str) -> Answer:
-        """Return the first request's answer once there is one, with its closing event durable."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REPEAT_WAIT_S):
-                while (kept := await self._kept(caller, run_id)) is None:  # noqa: ASYNC110 - another process writes it
-                    await asyncio.sleep(_REPEAT_POLL_S)
+    async def _repeat(self, caller: Caller, run_id: str, until: float) -> Answer | None:
+        """Return the first request's answer once there is one, with its closing event durable; `None` when
+        there will be none, because the gateway that worked on it died."""
+        loop = asyncio.get_running_loop()
+        while loop.time() < until:
+            if (kept := await self._kept(caller, run_id)) is not None:
                 # Its gateway may have died between keeping the answer and closing the run.
                 await self.publish_closing(kept)
                 return kept.answer
+            if not await self._is_owned(caller, run_id):
+                return None
+            await asyncio.sleep(_REPEAT_POLL_S)
         raise RunInProgress("repeat the request a little later", run_id=run_id, headers={"Retry-After": "5"})
+
+    async def _is_owned(self, caller: Caller, run_id: str) -> bool:
+        try:
+            return await self._services.answers.is_owned(caller.partition, run_id, self._services.clock())
+        except RedisError as error:
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
 
     async def publish_closing(self, kept: KeptAnswer) -> None:
         """Make a kept answer's closing event durable (again). Raises `MeteringUnavailable`."""

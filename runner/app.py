@@ -16,10 +16,11 @@ from kit.publisher import Publisher
 from kit.settings import KafkaSettings, RunnerSettings, SpoolSettings, load
 from runner.execution import Execution, RunnerServices
 from runner.model import ModelClient
-from schemas.runner import EXECUTE_PATH, ExecuteRequest
+from schemas.runner import EXECUTE_PATH, ExecuteRequest, StepDecision, cancel_path, step_path
 
 _DRAIN_S = 5.0
 _decode = msgspec.json.Decoder(ExecuteRequest).decode
+_decode_decision = msgspec.json.Decoder(StepDecision).decode
 
 
 @contextlib.asynccontextmanager
@@ -74,7 +75,16 @@ def create_app() -> FastAPI:
         summary="Execute a run, streaming its frames",
     )
 
-    @app.post(EXECUTE_PATH + "/{run_id}/cancel", summary="Cancel a run; its stream ends with what it used")
+    @app.post(step_path("{run_id}"), summary="Say whether a run may take the step it proposed")
+    async def step(run_id: str, request: Request) -> dict[str, bool]:
+        try:
+            decision = _decode_decision(await request.body())
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(str(error)) from None
+        execution: Execution | None = app.state.executions.get(run_id)
+        return {"found": execution is not None and execution.decide(decision)}
+
+    @app.post(cancel_path("{run_id}"), summary="Cancel a run; its stream ends with what it used")
     async def cancel(run_id: str) -> dict[str, bool]:
         execution = app.state.executions.get(run_id)
         if execution is not None:

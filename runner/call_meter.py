@@ -29,12 +29,17 @@ class CallMeter:
         self._reported_at = clock()
         self._usage: ModelUsage | None = None
         self._begun = False
+        self._asked = False
         self.closed = False
 
     @property
     def text(self) -> str:
         """What the model wrote to the client so far."""
         return "".join(self._text)
+
+    def asked(self, waits: bool) -> None:
+        """The provider has the request (`waits`), or refused it."""
+        self._asked = waits
 
     def wrote(self, text: str, *, shown: bool = True) -> None:
         """The model produced a piece of text (`shown`) or of a tool call."""
@@ -60,10 +65,13 @@ class CallMeter:
             return None
         return self._report("estimate", final=False)
 
-    def close(self, source: UsageSource) -> TokenEvent | None:
-        """Return the call's last report; `None` when the provider used nothing for it."""
+    def close(self, source: UsageSource, *, left: bool = False) -> TokenEvent | None:
+        """Return the call's last report; `None` when the provider used nothing for it.
+
+        `left`: the answer was not waited for. A provider that has the request has read the input anyway.
+        """
         self.closed = True
-        if not self._begun:
+        if not self._begun and not (left and self._asked):
             return None
         self._count()
         return self._report("provider" if self._usage else source, final=True)

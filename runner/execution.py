@@ -23,7 +23,7 @@ from kit.settings import RunnerSettings
 from kit.spool import SpoolFull
 from runner.call_meter import CallMeter
 from runner.model import ModelClient, ModelFailed, ToolCallDelta
-from runner.tools import Tool, ToolError, select
+from runner.tools import Tool, ToolError, select, shortened
 from schemas import topics
 from schemas.events import TokenEvent, ToolCallEvent, ToolStatus, UsageSource, owner_of
 from schemas.runner import (
@@ -32,6 +32,8 @@ from schemas.runner import (
     Ended,
     ExecuteRequest,
     Frame,
+    StepDecision,
+    StepProposed,
     ToolCallFinished,
     ToolCallStarted,
     UsageReported,
@@ -43,6 +45,22 @@ log = logging.getLogger(__name__)
 _FRAMES = 1_024
 #: How long text that nobody reads yet is gathered: what a runner that dies leaves unsaid at most.
 _GATHER_S = 0.25
+#: A tool's result as a message: its frame, and what a text cut off between words may count too many.
+_TOKENS_PER_RESULT = 24
+_UNDECIDED = StepDecision(
+    proceed=False,
+    status="failed",
+    error_code="gateway_silent",
+    detail="the next step was not decided in time",
+)
+
+
+class _StepRefused(Exception):
+    """The gateway lets the run go no further."""
+
+    def __init__(self, decision: StepDecision) -> None:
+        super().__init__(decision.error_code)
+        self.decision = decision
 
 
 @dataclass
@@ -78,6 +96,8 @@ class Execution:
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(_FRAMES)
         self._publishing: list[asyncio.Task[None]] = []
         self._meter: CallMeter | None = None
+        self._max_output_tokens = request.max_output_tokens
+        self._decision: asyncio.Future[StepDecision] | None = None
         self._calls = 0
         self._tool_calls = 0
         self._abandoned = False
@@ -95,6 +115,13 @@ class Execution:
         """Stop the model and the tools; the run ends as `cancelled` with what it used."""
         if self._work is not None:
             self._work.cancel()
+
+    def decide(self, decision: StepDecision) -> bool:
+        """Hand over the gateway's word on the proposed step; return whether the run waits for one."""
+        if self._decision is None or self._decision.done():
+            return False
+        self._decision.set_result(decision)
+        return True
 
     def abandon(self) -> None:
         """Nobody reads the frames any more."""
@@ -123,17 +150,21 @@ class Execution:
 
     async def _drive(self) -> None:
         self._work = asyncio.create_task(self._loop())
+        left = False
         try:
             await self._work
             ended = Ended(status="completed")
+        except _StepRefused as refused:
+            word = refused.decision
+            ended = Ended(status=word.status, error_code=word.error_code, detail=word.detail)
         except ModelFailed as error:
             ended = Ended(status="failed", error_code=error.code, detail=str(error))
         except asyncio.CancelledError:
-            ended = Ended(status="cancelled", error_code="cancelled")
+            ended, left = Ended(status="cancelled", error_code="cancelled"), True
         except Exception:
             log.exception("run failed", extra={"run_id": self.request.run_id})
             ended = Ended(status="failed", error_code="runner_error", detail="the run failed unexpectedly")
-        await self._close_call("partial")
+        await self._close_call("partial", left=left)
         try:
             await asyncio.gather(*self._publishing)
         except SpoolFull:
@@ -144,14 +175,36 @@ class Execution:
 
     async def _loop(self) -> None:
         for step in range(self._settings.max_steps):
-            # The last step may not ask for more tools: it has to answer.
-            last = step == self._settings.max_steps - 1 or self._tool_calls >= self._settings.max_tool_calls
-            written = await self._call_model(offer_tools=not last)
+            written = await self._call_model(offer_tools=not self._is_last(step))
             if not written:
                 return
             self._messages.append(_assistant_message(self._text_of_last_call, written))
+            await self._propose(written)
             for call in written:
                 self._messages.append(await self._call_tool(call))
+
+    def _is_last(self, step: int) -> bool:
+        # The last step may not ask for more tools: it has to answer.
+        return step == self._settings.max_steps - 1 or self._tool_calls >= self._settings.max_tool_calls
+
+    async def _propose(self, written: list[_WrittenCall]) -> None:
+        """Ask the gateway for the tools and the next call. Raises `_StepRefused`."""
+        model, results = self.request.model, len(written)
+        definitions = msgspec.json.encode([tool.schema() for tool in self._tools.values()])
+        input_tokens = (
+            tokens.count_messages(self._messages, model)
+            + tokens.count(definitions.decode(), model)
+            + results * (self._settings.max_tool_result_tokens + _TOKENS_PER_RESULT)
+        )
+        self._decision = asyncio.get_running_loop().create_future()
+        await self._emit(StepProposed(tools=tuple(_known_as(c) for c in written), input_tokens=input_tokens))
+        decision = _UNDECIDED
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.step_timeout_ms / 1000):
+                decision = await self._decision
+        if not decision.proceed:
+            raise _StepRefused(decision)
+        self._max_output_tokens = decision.max_output_tokens
 
     async def _call_model(self, *, offer_tools: bool) -> list[_WrittenCall]:
         """Stream one answer to the client; return the tool calls the model asked for."""
@@ -166,7 +219,8 @@ class Execution:
         )
         await self._emit(CallStarted(call_id=meter.call_id, model=run.model, input_tokens=meter.input_tokens))
         written: dict[int, _WrittenCall] = {}
-        async for chunk in self._services.model.stream(self._model_request(offer_tools), meter.call_id):
+        request = self._model_request(offer_tools)
+        async for chunk in self._services.model.stream(request, meter.call_id, meter.asked):
             if chunk.usage is not None:
                 meter.provider_said(chunk.usage)
             for choice in chunk.choices:
@@ -186,7 +240,7 @@ class Execution:
         request: dict[str, Any] = {
             "model": run.model,
             "messages": self._messages,
-            "max_tokens": run.max_output_tokens,
+            "max_tokens": self._max_output_tokens,
         }
         if run.temperature is not None:
             request["temperature"] = run.temperature
@@ -200,11 +254,12 @@ class Execution:
         arguments = "".join(call.arguments)
         tool_call_id = f"{self.request.run_id}-t{self._tool_calls}"
         await self._emit(
-            ToolCallStarted(tool_call_id=tool_call_id, tool=call.name[:256] or "?", arguments=arguments)
+            ToolCallStarted(tool_call_id=tool_call_id, tool=_known_as(call), arguments=arguments)
         )
         began = time.monotonic()
         status, result = await self._run_tool(self._tools.get(call.name), arguments)
-        await self._report_tool(tool_call_id, call.name, status, int((time.monotonic() - began) * 1000))
+        await self._report_tool(tool_call_id, _known_as(call), status, int((time.monotonic() - began) * 1000))
+        result = shortened(result, self.request.model, self._settings.max_tool_result_tokens)
         return {"role": "tool", "tool_call_id": call.id, "content": result}
 
     async def _run_tool(self, tool: Tool | None, arguments: str) -> tuple[ToolStatus, str]:
@@ -218,9 +273,9 @@ class Execution:
         except (ToolError, msgspec.DecodeError) as error:
             return "error", f"error: {error}"
 
-    async def _close_call(self, source: UsageSource) -> None:
+    async def _close_call(self, source: UsageSource, *, left: bool = False) -> None:
         if self._meter is not None and not self._meter.closed:
-            report = self._meter.close(source)
+            report = self._meter.close(source, left=left)
             if report is not None:
                 await self._report(report)
 
@@ -234,7 +289,7 @@ class Execution:
             **owner_of(run),
             occurred_at_ms=self._services.clock(),
             tool_call_id=tool_call_id,
-            tool=name[:256] or "?",
+            tool=name,
             duration_ms=duration_ms,
             status=status,
         )
@@ -270,6 +325,11 @@ class Execution:
             self._frames.put_nowait(frame)
             return
         await self._frames.put(frame)
+
+
+def _known_as(call: _WrittenCall) -> str:
+    """Return the name that a call is metered and paid by."""
+    return call.name[:256] or "?"
 
 
 def _write(written: dict[int, _WrittenCall], piece: ToolCallDelta, meter: CallMeter) -> None:

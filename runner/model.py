@@ -6,9 +6,10 @@ stream are decoded here, because building its typed objects costs more than all 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
+import aiohttp
 import httpx2
 import msgspec
 import openai
@@ -91,6 +92,9 @@ class Chunk(Struct):
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
+_CALL_ID = "X-Client-Request-Id"
+#: Told that the provider has been asked, or that it refused and so has used nothing.
+Asked = Callable[[bool], None]
 
 
 class ModelClient:
@@ -104,8 +108,21 @@ class ModelClient:
             api_key=settings.model_api_key.get_secret_value() or "none",
             timeout=timeout,
             max_retries=2,
-            http_client=DefaultAioHttpClient(limits=limits, timeout=timeout),
+            http_client=DefaultAioHttpClient(
+                limits=limits,
+                timeout=timeout,
+                event_hooks={"request": [self._on_request], "response": [self._on_response]},
+            ),
         )
+        self._told: dict[str, Asked] = {}
+
+    async def _on_request(self, request: httpx2.Request) -> None:
+        if (told := self._told.get(request.headers.get(_CALL_ID, ""))) is not None:
+            told(True)
+
+    async def _on_response(self, response: httpx2.Response) -> None:
+        if response.is_error and (told := self._told.get(response.request.headers.get(_CALL_ID, ""))):
+            told(False)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,12 +134,13 @@ class ModelClient:
             "/chat/completions",
             cast_to=object,
             body={**request, "stream": True, "stream_options": {"include_usage": True}},
-            options={"headers": {"X-Client-Request-Id": call_id, RAW_RESPONSE_HEADER: "stream"}},
+            options={"headers": {_CALL_ID: call_id, RAW_RESPONSE_HEADER: "stream"}},
         )
         return cast(AsyncAPIResponse[Any], response)
 
-    async def stream(self, request: dict[str, Any], call_id: str) -> AsyncIterator[Chunk]:
+    async def stream(self, request: dict[str, Any], call_id: str, asked: Asked) -> AsyncIterator[Chunk]:
         """Yield a call's chunks. Raises `ModelFailed`."""
+        self._told[call_id] = asked
         try:
             response = await self._post(request, call_id)
             try:
@@ -132,12 +150,12 @@ class ModelClient:
                 await response.close()
         except openai.APIStatusError as error:
             raise ModelFailed(f"upstream_{error.status_code}", _told(error)) from error
-        except openai.APITimeoutError as error:
-            raise ModelFailed("upstream_timeout", "the model did not answer in time") from error
         except (openai.APIError, httpx2.HTTPError, OSError) as error:
-            raise ModelFailed("upstream_cut", "the connection to the model broke off") from error
+            raise _broken(error) from error
         except msgspec.DecodeError as error:
             raise ModelFailed("upstream_malformed", "the model sent something unreadable") from error
+        finally:
+            del self._told[call_id]
 
 
 async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
@@ -153,6 +171,21 @@ async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
             raise ModelFailed("upstream_error", str(chunk.error.get("message", ""))[:300])
         yield chunk
     raise ModelFailed("upstream_cut", "the model's stream ended before it was done")
+
+
+def _broken(error: BaseException) -> ModelFailed:
+    """Return what became of a connection. The client calls a refused one a time-out."""
+    cause: BaseException | None = error
+    while cause is not None:
+        match cause:
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+                return ModelFailed("upstream_unreachable", "the model cannot be reached")
+            case aiohttp.ServerDisconnectedError():
+                break
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, openai.APITimeoutError) and cause is None:
+        return ModelFailed("upstream_timeout", "the model did not answer in time")
+    return ModelFailed("upstream_cut", "the connection to the model broke off")
 
 
 def _told(error: openai.APIStatusError) -> str:

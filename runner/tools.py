@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import simpleeval
 
+from kit import tokens
+
 Arguments = Mapping[str, Any]
 
 _MAX_RESULT_CHARS = 4_000
@@ -83,3 +85,11 @@ BUILT_IN: Mapping[str, Tool] = {tool.name: tool for tool in _BUILT_IN}
 def select(names: Iterable[str]) -> dict[str, Tool]:
     """Return the built-in tools of these names; a name that is none is left out."""
     return {name: BUILT_IN[name] for name in names if name in BUILT_IN}
+
+
+def shortened(result: str, model: str, most_tokens: int) -> str:
+    """Return as much of a tool's result as that many tokens are."""
+    found = tokens.encode(result, model)
+    if len(found) <= most_tokens:
+        return result
+    return tokens.encoding_for(model).decode_bytes(found[:most_tokens]).decode("utf-8", "ignore")

@@ -63,7 +63,7 @@ def running(partition: int, instance_id: str) -> str:
 
 
 def rate(partition: int, instance_id: str, of: str) -> str:
-    """String: a GCRA theoretical arrival time in Unix ms, of `requests` or `tokens`."""
+    """String: the theoretical arrival time, in Unix µs, of `requests` or `tokens` (`metering.limits`)."""
     return f"{{p{partition}}}:rate:{instance_id}:{of}"
 
 

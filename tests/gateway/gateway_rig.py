@@ -22,7 +22,7 @@ from kit import api_keys, clock, redis_client
 from kit.settings import KafkaSettings, RedisSettings
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from schemas import keys
-from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind
+from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind, Limits
 from schemas.partitioning import partition_of
 from stack import seed
 
@@ -113,6 +113,11 @@ class Answered:
         return msgspec.json.decode(self.body)
 
 
+def micro(credits: str) -> int:
+    """Return a decimal string of credits in micro-credits."""
+    return int(credits.replace(".", ""))
+
+
 @dataclass(frozen=True)
 class Event:
     name: str
@@ -188,6 +193,7 @@ class Plane:
         kind: KeyKind = "secret",
         status: str = "active",
         tools: tuple[str, ...] = ("calculator", "current_time"),
+        limits: Limits | None = None,
         **key_fields: Any,
     ) -> Tenant:
         """Return a new org with one instance, one key and credits, as projections hold them."""
@@ -203,6 +209,7 @@ class Plane:
             system_prompt="You are a support agent. Answer briefly.",
             tools=tools,
             max_output_tokens=4_096,
+            limits=limits or Limits(),
         )
         record = ApiKeyRecord(
             key_id=minted.key_id,
@@ -218,6 +225,18 @@ class Plane:
         await self.redis.set(keys.api_key(minted.digest), msgspec.json.encode(record))
         await self.redis.hset(keys.wallet(made.partition, org_id), "balance", str(credits_micro))
         return made
+
+    async def held(self, tenant: Tenant) -> dict[str, int]:
+        """Return what each of the org's runs holds; it adds up to what the wallet says."""
+        holds = await self.redis.hgetall(keys.holds(tenant.partition, tenant.org_id))
+        total = int(await self.redis.hget(keys.wallet(tenant.partition, tenant.org_id), "held") or 0)
+        assert sum(map(int, holds.values())) == total
+        return {run_id.decode(): int(micro) for run_id, micro in holds.items()}
+
+    async def leave(self, tenant: Tenant, credits_micro: int) -> None:
+        """Leave the wallet so much that is not held."""
+        balance = sum((await self.held(tenant)).values()) + credits_micro
+        await self.redis.hset(keys.wallet(tenant.partition, tenant.org_id), "balance", str(balance))
 
     async def ask(
         self,

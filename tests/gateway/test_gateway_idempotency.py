@@ -128,3 +128,27 @@ async def test_a_dead_attempt_is_taken_over(plane: Plane, slow: Any, fast: Any) 
     assert second.status == 200
     assert "Idempotent-Replay" not in second.headers
     assert second.headers["X-Run-Id"] != first
+
+
+async def test_who_waits_for_a_dead_attempt_takes_it_over(plane: Plane, slow: Any, fast: Any) -> None:
+    other, key = await plane.tenant(), _key()
+    dying = await plane.gateway(slow.runner, GATEWAY_LEASE_MS="2000")
+    text = "Hello [[fault:length:300]]"
+    first_attempt = asyncio.create_task(plane.ask(dying, other, text, headers=key))
+    record = keys.idempotency(other.partition, other.instance_id, key["Idempotency-Key"])
+
+    async def admitted() -> str:
+        return (await plane.redis.hget(record, "run_id") or b"").decode()
+
+    first = await until(admitted, "the first attempt is admitted")
+    await dying.kill()
+    await asyncio.gather(first_attempt, return_exceptions=True)
+    due = await plane.redis.zscore(keys.leases(other.partition), first)
+    assert due > clock.now_ms()
+    waiting = [asyncio.create_task(plane.ask(fast.gateway, other, text, headers=key)) for _ in range(10)]
+    answers = await asyncio.gather(*waiting)
+    assert clock.now_ms() >= due
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    assert answers[0].json["run_id"] != first
+    assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1

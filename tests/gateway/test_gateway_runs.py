@@ -10,7 +10,7 @@ import pytest
 from gateway_log import Metered
 from gateway_rig import Plane, Tenant
 
-from gateway.admission import as_credits
+from gateway.credits import as_credits
 from metering.prices import cost
 from metering.runs import fold
 from metering.totals import COUNTERS, totals_of

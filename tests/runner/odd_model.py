@@ -15,7 +15,16 @@ from gateway_log import Metered
 from gateway_rig import Plane, Service
 
 from kit import clock
-from schemas.runner import EXECUTE_PATH, ExecuteRequest, Frame, Message, decode_frame
+from schemas.runner import (
+    EXECUTE_PATH,
+    ExecuteRequest,
+    Frame,
+    Message,
+    StepDecision,
+    StepProposed,
+    decode_frame,
+    step_path,
+)
 
 Chunk = dict[str, Any] | bytes
 #: Returns the chunks that answer a request.
@@ -77,6 +86,9 @@ class RunnerWithModel:
     plane: Plane
     service: Service
     model: OddModel
+    decide: Callable[[StepProposed], StepDecision] = field(
+        default=lambda _: StepDecision(proceed=True, max_output_tokens=1_024)
+    )
 
     async def run(self, question: str = "Hello", **fields: Any) -> tuple[list[Frame], Metered]:
         """Execute one run; return its frames and what Kafka has of it."""
@@ -85,7 +97,11 @@ class RunnerWithModel:
             self.service.url + EXECUTE_PATH, data=msgspec.json.encode(request)
         ) as response:
             assert response.status == 200
-            frames = [decode_frame(line) async for line in response.content]
+            frames = []
+            async for line in response.content:
+                frames.append(frame := decode_frame(line))
+                if isinstance(frame, StepProposed):
+                    await self.posted(step_path(request.run_id), msgspec.json.encode(self.decide(frame)))
         return frames, await self.plane.log.of(request.run_id)
 
     def request(self, question: str = "Hello", **fields: Any) -> ExecuteRequest:

@@ -218,5 +218,5 @@ async def test_a_run_of_a_model_that_is_not_there_fails(runner: RunnerWithModel)
     gone = await runner.plane.runner(runner.service)
     frames, metered = await RunnerWithModel(runner.plane, gone, runner.model).run()
     assert frames[-1].status == "failed"
-    assert frames[-1].error_code.startswith("upstream_")
+    assert frames[-1].error_code == "upstream_404"
     assert metered.tokens == []
