@@ -27,7 +27,7 @@ _DRAIN_S = 5.0
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings, kafka = load(GatewaySettings), load(KafkaSettings)
-    redis = redis_client.connect(load(RedisSettings))
+    redis = await redis_client.opened(load(RedisSettings))
     publisher = Publisher(kafka, load(SpoolSettings), settings.spool_dir)
     runner = RunnerClient(settings.runner_url, settings.run_timeout_ms, settings.max_concurrent_runs)
     keys = KeyDirectory(

@@ -76,7 +76,7 @@ class RunnerSettings(_Settings):
     max_steps: int = Field(default=6, ge=1, le=64)
     max_tool_calls: int = Field(default=16, ge=0, le=256)
     tool_timeout_ms: int = Field(default=10_000, ge=100, le=300_000)
-    #: What a tool answers beyond this is cut off: it is a part of the next call's input, which has to be paid.
+    #: What a tool answers beyond this is cut off: it is a part of the next call's input, which costs.
     max_tool_result_tokens: int = Field(default=1_024, ge=16, le=100_000)
     #: How long the gateway may take to decide on a step; longer than it waits for a client that reads slowly.
     step_timeout_ms: int = Field(default=40_000, ge=100, le=300_000)
