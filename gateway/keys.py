@@ -21,6 +21,7 @@ from gateway.errors import InstanceInactive, InvalidApiKey, LimitsUnavailable
 from kit import api_keys
 from kit.clock import Clock
 from kit.redis_client import get_bytes
+from metering.price_schedule import PriceSchedule, version_at
 from metering.prices import PriceBook
 from schemas import keys
 from schemas.directory import ApiKeyRecord, InstanceRecord
@@ -29,6 +30,8 @@ from schemas.partitioning import partition_of
 log = logging.getLogger(__name__)
 
 _MAX_CACHED = 50_000
+_MAX_BOOKS = 256
+_FOR_EVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class _Cached:
     caller: Caller | None
     loaded_ms: int
     generation: int
+    #: When the tenant's prices change next; what is cached then names the wrong ones.
+    priced_until_ms: int
 
 
 class KeyDirectory:
@@ -78,7 +83,8 @@ class KeyDirectory:
         return self._checked(cached.caller)
 
     def _is_fresh(self, cached: _Cached) -> bool:
-        return cached.generation == self._generation and self._clock() < cached.loaded_ms + self._ttl_ms
+        until_ms = min(cached.loaded_ms + self._ttl_ms, cached.priced_until_ms)
+        return cached.generation == self._generation and self._clock() < until_ms
 
     def _may_be_stale(self, cached: _Cached) -> bool:
         fails_open = cached.caller is not None and cached.caller.instance.limits.fail_open
@@ -87,7 +93,8 @@ class KeyDirectory:
     async def _refresh(self, digest: str) -> _Cached:
         # As of before the look-up: pushes that are missed while it runs make it old.
         now, generation = self._clock(), self._generation
-        cached = _Cached(await self._load(digest), now, generation)
+        caller, priced_until_ms = await self._load(digest, now)
+        cached = _Cached(caller, now, generation, priced_until_ms)
         if len(self._cache) >= _MAX_CACHED:
             self._cache.clear()
         self._cache[digest] = cached
@@ -102,29 +109,35 @@ class KeyDirectory:
             raise InstanceInactive(f"the instance is {caller.instance.status}")
         return caller
 
-    async def _load(self, digest: str) -> Caller | None:
+    async def _load(self, digest: str, now: int) -> tuple[Caller | None, int]:
+        """Return whose key it is, and until when that holds."""
         blob = await get_bytes(self._redis, keys.api_key(digest))
         if blob is None:
-            return None
+            return None, _FOR_EVER
         key = msgspec.json.decode(blob, type=ApiKeyRecord)
         blob = await get_bytes(self._redis, keys.instance(key.instance_id))
         if blob is None:
-            return None
+            return None, _FOR_EVER
         instance = msgspec.json.decode(blob, type=InstanceRecord)
-        book = await self._book(key.tenant_id)
-        return Caller(key, instance, book, partition_of(key.org_id, self._partitions))
+        book, until_ms = await self._book(key.tenant_id, now)
+        return Caller(key, instance, book, partition_of(key.org_id, self._partitions)), until_ms
 
-    async def _book(self, tenant_id: str) -> PriceBook:
-        version = await get_bytes(self._redis, keys.current_price_version(tenant_id))
+    async def _book(self, tenant_id: str, now: int) -> tuple[PriceBook, int]:
+        blob = await get_bytes(self._redis, keys.price_schedule(tenant_id))
+        schedule = msgspec.json.decode(blob, type=PriceSchedule) if blob else PriceSchedule()
+        version = version_at(schedule, now)
         if version is None:
-            raise LimitsUnavailable("the tenant has no price book yet")
-        known = self._books.get(version.decode())
+            raise LimitsUnavailable("the tenant has no prices yet", headers={"Retry-After": "2"})
+        known = self._books.get(version)
         if known is None:
-            blob = await get_bytes(self._redis, keys.price_book(version.decode()))
+            blob = await get_bytes(self._redis, keys.price_book(version))
             if blob is None:
-                raise LimitsUnavailable("the tenant's price book is missing")
-            known = self._books[version.decode()] = msgspec.json.decode(blob, type=PriceBook)
-        return known
+                raise LimitsUnavailable("the tenant's price book is missing", headers={"Retry-After": "2"})
+            if len(self._books) >= _MAX_BOOKS:
+                self._books.clear()
+            known = self._books[version] = msgspec.json.decode(blob, type=PriceBook)
+        coming = (entry.effective_from_ms for entry in schedule.entries)
+        return known, next((at for at in coming if at > now), _FOR_EVER)
 
     async def listen(self) -> None:
         """Forget keys as they change, for ever."""

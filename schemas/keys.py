@@ -137,9 +137,9 @@ def price_book(version: str) -> str:
     return f"price_book:{version}"
 
 
-def current_price_version(tenant_id: str) -> str:
-    """String: the version a tenant's new runs are priced with."""
-    return f"current_price_version:{tenant_id}"
+def price_schedule(tenant_id: str) -> str:
+    """String: which book a tenant's new runs are priced with from when (`metering.price_schedule`, JSON)."""
+    return f"price_schedule:{tenant_id}"
 
 
 # --- channels ----------------------------------------------------------------------------------------------

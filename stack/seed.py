@@ -18,6 +18,7 @@ from kit import api_keys, clock, redis_client
 from kit.publisher import new_producer
 from kit.settings import KafkaSettings, RedisSettings, StackSettings, load
 from metering.catalog import list_price_book
+from metering.price_schedule import Entry, PriceSchedule
 from metering.prices import MICRO_PER_CREDIT
 from schemas import keys, topics
 from schemas.directory import AccessTokenRecord, ApiKeyRecord, InstanceRecord, KeyKind
@@ -109,7 +110,8 @@ async def write(demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSet
 async def _prices(redis: Redis, tenant_id: str) -> None:
     book = list_price_book(datetime.now(UTC), _MARK_UP_PERCENT)
     await redis.set(keys.price_book(book.version), msgspec.json.encode(book))
-    await redis.set(keys.current_price_version(tenant_id), book.version)
+    schedule = PriceSchedule((Entry(effective_from_ms=0, version=book.version),))
+    await redis.set(keys.price_schedule(tenant_id), msgspec.json.encode(schedule))
 
 
 async def _instance(redis: Redis, demo: DemoAccess, instance: DemoInstance) -> None:

@@ -42,6 +42,8 @@ Seek = Callable[[str, int, int], Awaitable[None]]
 
 Remembered = TypeVar("Remembered")
 
+#: Price books kept; one that is dropped is read again.
+_MAX_BOOKS = 256
 #: Runs, and wallets, kept of each partition between batches.
 _CACHED = 5_000
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -162,6 +164,8 @@ class Metering:
             needed.add(run.state.identity.price_version)
             if run.state.corrections:
                 needed |= versions_of(run.state)
+        if len(self._books) > _MAX_BOOKS:
+            self._books.clear()
         for version in needed - self._books.keys():
             if blob := await get_bytes(self._redis, keys.price_book(version)):
                 self._books[version] = msgspec.json.decode(blob, type=PriceBook)

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from kit import api_keys, clock, redis_client
 from kit.settings import KafkaSettings, RedisSettings
+from metering.price_schedule import PriceSchedule
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from schemas import keys
 from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind, Limits
@@ -194,13 +195,14 @@ class Plane:
         status: str = "active",
         tools: tuple[str, ...] = ("calculator", "current_time"),
         limits: Limits | None = None,
+        tenant_id: str = "",
         **key_fields: Any,
     ) -> Tenant:
         """Return a new org with one instance, one key and credits, as projections hold them."""
         org_id, minted = clock.new_id("org"), api_keys.mint("sk")
         instance = InstanceRecord(
             instance_id=clock.new_id("inst"),
-            tenant_id=self.tenant_id,
+            tenant_id=tenant_id or self.tenant_id,
             org_id=org_id,
             name="Support agent",
             status=status,  # type: ignore[arg-type]
@@ -214,7 +216,7 @@ class Plane:
         record = ApiKeyRecord(
             key_id=minted.key_id,
             kind=kind,
-            tenant_id=self.tenant_id,
+            tenant_id=tenant_id or self.tenant_id,
             org_id=org_id,
             instance_id=instance.instance_id,
             **key_fields,
@@ -291,8 +293,9 @@ async def open_plane(folder: Path, bootstrap: str, redis_url: str) -> AsyncItera
     redis = redis_client.connect(redis_settings)
     plane = Plane(folder, bootstrap, redis_url, redis)
     plane.tenant_id = demo.tenant_id
-    version = await redis.get(keys.current_price_version(demo.tenant_id))
-    plane.book = msgspec.json.decode(await redis.get(keys.price_book(version.decode())), type=PriceBook)
+    schedule = msgspec.json.decode(await redis.get(keys.price_schedule(demo.tenant_id)), type=PriceSchedule)
+    [entry] = schedule.entries
+    plane.book = msgspec.json.decode(await redis.get(keys.price_book(entry.version)), type=PriceBook)
     await plane.log.start()
     try:
         yield plane
