@@ -14,6 +14,7 @@ from console_api.auth.endpoints import router as auth
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
 from console_api.instances.endpoints import router as instances
+from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
 from console_api.metrics import Metrics
@@ -64,7 +65,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan(config, clock, metrics),
     )
-    for router in (auth, instances, usage, runs, wallet, live, health):
+    for router in (auth, instances, usage, runs, wallet, ledger, live, health):
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:
@@ -73,6 +74,8 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
             allow_origins=list(config.allowed_origins),
             allow_methods=["GET"],
             allow_headers=["Authorization", "Last-Event-ID"],
+            # The name of a downloaded file.
+            expose_headers=["Content-Disposition"],
             max_age=600,
         )
     app.add_middleware(Edge, metrics=metrics)

@@ -20,7 +20,10 @@ def vector(values: Sequence[bytes | None]) -> Totals:
 
 @dataclass(frozen=True)
 class Wallet:
-    """An org's credits in micro-credits. Settled, held and spendable are never one number."""
+    """An org's credits in micro-credits. Settled, held and spendable are never one number.
+
+    `settled` is the balance at the moment of reading, `granted` and `charged` are all there ever was.
+    """
 
     settled: int
     granted: int
@@ -36,10 +39,21 @@ class Wallet:
 NO_WALLET = Wallet(0, 0, 0, 0)
 
 
-def wallet(fields: Mapping[bytes, bytes], holds: Iterable[bytes]) -> Wallet:
-    """Return the wallet of a `HGETALL` of its hash and the `HVALS` of its holds; empty means all zero."""
+def changes(fields: Mapping[bytes, bytes]) -> list[tuple[int, int]]:
+    """Return the `(at_ms, delta_micro)` that time alone will change the balance by, in order."""
+    pairs = (part.split(b":") for part in fields.get(b"schedule", b"").split(b";") if part)
+    return [(int(at_ms), int(delta)) for at_ms, delta in pairs]
+
+
+def wallet(fields: Mapping[bytes, bytes], holds: Iterable[bytes], now_ms: int) -> Wallet:
+    """Return the wallet of a `HGETALL` of its hash and the `HVALS` of its holds; empty means all zero.
+
+    What the schedule says of the time until now is applied: between the end of a grant and the worker that
+    writes it down nobody may spend it, and an admission reads the same.
+    """
+    due = sum(delta for at_ms, delta in changes(fields) if at_ms <= now_ms)
     return Wallet(
-        settled=int(fields.get(b"balance", 0)),
+        settled=int(fields.get(b"balance", 0)) + due,
         granted=int(fields.get(b"granted", 0)),
         charged=int(fields.get(b"charged", 0)),
         held=sum(int(amount) for amount in holds),

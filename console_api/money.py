@@ -19,3 +19,12 @@ def credits_of(micro: int) -> str:
     sign = "-" if micro < 0 else ""
     whole, rest = divmod(abs(micro), MICRO)
     return f"{sign}{whole}.{rest:06d}"
+
+
+def wire(**amounts: int) -> dict[str, int | str]:
+    """Return each amount of micro-credits twice: a decimal string and `<name>_micro`."""
+    named: dict[str, int | str] = {}
+    for name, micro in amounts.items():
+        named[name] = credits_of(micro)
+        named[f"{name}_micro"] = micro
+    return named

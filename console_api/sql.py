@@ -19,3 +19,8 @@ def scope(instance: InstanceRecord) -> dict[str, object]:
         "org_id": instance.org_id,
         "instance_id": instance.instance_id,
     }
+
+
+def org_scope(tenant_id: str, org_id: str) -> dict[str, object]:
+    """Return the parameters that every read about a whole org binds."""
+    return {"tenant_id": tenant_id, "org_id": org_id}

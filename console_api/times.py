@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from kit.problems import InvalidRequest
 
 #: 2100-01-01, the last moment an event may carry.
-_LAST_MS = 4_102_444_800_000
+LAST_MS = 4_102_444_800_000
 _FORMS = "an ISO-8601 moment such as 2026-01-31T09:00:00Z, or Unix milliseconds"
 
 
@@ -46,7 +46,7 @@ def moment(field: str, text: str, tz: ZoneInfo) -> int:
     except (ValueError, OverflowError):
         hint = " A `+` in a URL must be written %2B." if " " in text else ""
         raise InvalidRequest(f"{field}: {text!r} is no moment; send {_FORMS}.{hint}") from None
-    if not 0 <= at_ms <= _LAST_MS:
+    if not 0 <= at_ms <= LAST_MS:
         raise InvalidRequest(f"{field}: the moment lies outside 1970…2100; send {_FORMS}.")
     return at_ms
 

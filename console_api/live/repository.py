@@ -28,6 +28,6 @@ async def read(stores: Stores, instance: InstanceRecord, windows: Sequence[Windo
     totals, fields, holds, *counters = await pipeline.execute()
     return Reading(
         totals=vector(totals),
-        wallet=wallet(fields, holds),
+        wallet=wallet(fields, holds, stores.clock()),
         windows={key: vector(values) for key, values in zip(windows, counters, strict=True)},
     )

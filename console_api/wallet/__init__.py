@@ -1,1 +1,1 @@
-"""An org's credits: settled, held, granted, charged."""
+"""An org's credits as they stand now: balance, holds, buckets and what time will change."""

@@ -1,10 +1,25 @@
-"""Wallets and holds, from Redis."""
+"""Wallets, their buckets and holds, from Redis."""
 
 from __future__ import annotations
 
-from console_api.counters import Wallet, wallet
+import msgspec
+from msgspec import Struct
+
+from console_api.counters import Wallet, changes, wallet
 from console_api.stores import Stores
+from console_api.wallet.models import Reading
+from metering import wallet as transitions
 from schemas import keys
+
+
+class _State(Struct, array_like=True):
+    """How a stored wallet begins (`schemas.keys.wallet_state`); what follows is the metering worker's own."""
+
+    tenant_id: str
+    wallet: transitions.Wallet
+
+
+_decode_state = msgspec.msgpack.Decoder(_State).decode
 
 
 async def read(stores: Stores, org_id: str) -> Wallet:
@@ -15,4 +30,33 @@ async def read(stores: Stores, org_id: str) -> Wallet:
     pipeline.hgetall(keys.wallet(partition, org_id))
     pipeline.hvals(keys.holds(partition, org_id))
     fields, holds = await pipeline.execute()
-    return wallet(fields, holds)
+    return wallet(fields, holds, stores.clock())
+
+
+async def reading(stores: Stores, tenant_id: str, org_id: str) -> Reading:
+    """Return all there is of the org's wallet, in one transaction. Raises `RedisError`.
+
+    A wallet of another tenant's org of that name is none of the caller's: it reads as empty.
+    """
+    partition = stores.partition(org_id)
+    pipeline = stores.redis.pipeline(transaction=True)
+    pipeline.hgetall(keys.wallet(partition, org_id))
+    pipeline.hvals(keys.holds(partition, org_id))
+    pipeline.get(keys.wallet_state(partition, org_id))
+    fields, holds, blob = await pipeline.execute()
+    now = stores.clock()
+    state = _decode_state(blob) if blob else _State(tenant_id, transitions.Wallet())
+    if state.tenant_id != tenant_id:
+        return Reading()
+    # The worker writes down what time does some moments later; until then it is worked out as it will.
+    current, _ = transitions.advance(state.wallet, now)
+    return Reading(
+        credits=wallet(fields, holds, now),
+        expired=int(fields.get(b"expired", 0)),
+        overdue=current.expired_micro - state.wallet.expired_micro,
+        voided=int(fields.get(b"voided", 0)),
+        refunded=int(fields.get(b"refunded", 0)),
+        version=int(fields.get(b"version", 0)),
+        buckets=current.buckets,
+        upcoming=tuple(change for change in changes(fields) if change[0] > now),
+    )

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
+import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from redis.asyncio import Redis
 
 from kit.clock import new_id, now_ms
 from kit.settings import KafkaSettings
 from metering.windows import KEPT_S, start_of
-from schemas import keys
-from schemas.directory import AccessTokenRecord, InstanceRecord
-from schemas.events import RunSnapshot, encode
+from schemas import keys, rows
+from schemas.directory import AccessTokenRecord, InstanceRecord, Role
+from schemas.events import GrantEvent, LedgerEntry, RunSnapshot, encode
 from schemas.partitioning import partition_of
+from streams.metering.wallets import StoredWallet, fields_of, settle
 
 CREDIT = 1_000_000
 
@@ -27,6 +29,7 @@ class World:
     org_id: str
     token: str
     instance_id: str
+    wallet: StoredWallet | None = None
 
     @classmethod
     async def create(cls, redis: Redis, tenant_id: str | None = None) -> World:
@@ -43,8 +46,10 @@ class World:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def add_token(self, token: str, org_id: str) -> None:
-        record = AccessTokenRecord(subject="ada@example.com", tenant_id=self.tenant_id, org_id=org_id)
+    async def add_token(self, token: str, org_id: str, role: Role = "owner") -> None:
+        record = AccessTokenRecord(
+            subject="ada@example.com", tenant_id=self.tenant_id, org_id=org_id, role=role
+        )
         await self.redis.set(keys.access_token(sha256(token.encode()).hexdigest()), encode(record))
 
     async def revoke_token(self) -> None:
@@ -91,6 +96,36 @@ class World:
         await self.redis.hincrby(key, "balance", micro)
         await self.redis.hincrby(key, "granted", micro)
 
+    async def settle(self, *commands: GrantEvent, charged: int = 0, at_ms: int = 0) -> list[LedgerEntry]:
+        """Bring the wallet to a moment, apply commands and charge, as the metering worker does.
+
+        Return what the ledger is to say about it; of the charge, that is for the run to say.
+        """
+        before = self.wallet or StoredWallet(self.tenant_id)
+        settled = settle(self.org_id, before, commands, charged, at_ms or now_ms())
+        self.wallet = settled.stored
+        fields = fields_of(settled.stored)
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hset(
+            keys.wallet(self.partition, self.org_id),
+            mapping=dict(zip(fields[::2], fields[1::2], strict=True)),
+        )
+        pipeline.set(keys.wallet_state(self.partition, self.org_id), msgspec.msgpack.encode(settled.stored))
+        await pipeline.execute()
+        return settled.entries
+
+    def issue(self, grant_id: str, credits: int, **fields: object) -> GrantEvent:
+        """Return a command that gives so many whole credits; `fields` override."""
+        defaults: dict[str, object] = {
+            "grant_id": grant_id,
+            "tenant_id": self.tenant_id,
+            "org_id": self.org_id,
+            "kind": "purchase",
+            "amount_micro": credits * CREDIT,
+            "occurred_at_ms": now_ms(),
+        }
+        return GrantEvent(**{**defaults, **fields})  # type: ignore[arg-type]
+
     async def hold(self, run_id: str, micro: int) -> None:
         await self.redis.hset(keys.holds(self.partition, self.org_id), run_id, str(micro))
 
@@ -113,6 +148,37 @@ class World:
         ]
         names = [name for name in rows[0] if name not in ("started_at_ms", "closed_at_ms")]
         await clickhouse.insert("runs", [[row[name] for name in names] for row in rows], column_names=names)
+
+    async def record(self, clickhouse: AsyncClient, *entries: LedgerEntry, recorded_at_ms: int = 0) -> None:
+        """Insert versions of ledger entries as the warehouse worker does."""
+        extra = {
+            "recorded_at": _moment(recorded_at_ms or now_ms()),
+            "_topic": "credits.ledger",
+            "_partition": self.partition,
+            "_offset": 0,
+        }
+        names = list(rows.LEDGER.columns)
+        values = [
+            {**msgspec.structs.asdict(entry), "occurred_at": _moment(entry.occurred_at_ms), **extra}
+            for entry in entries
+        ]
+        await clickhouse.insert("ledger", [[row[name] for name in names] for row in values], names)
+
+    def entry(self, entry_id: str, micro: int, **fields: object) -> LedgerEntry:
+        """Return the usage of a run of this org, with its id; `fields` override."""
+        defaults: dict[str, object] = {
+            "entry_id": entry_id,
+            "version": 1,
+            "kind": "usage",
+            "tenant_id": self.tenant_id,
+            "org_id": self.org_id,
+            "amount_micro": micro,
+            "account": "usage",
+            "occurred_at_ms": now_ms(),
+            "reference_id": entry_id,
+            "price_version": "v1",
+        }
+        return LedgerEntry(**{**defaults, **fields})  # type: ignore[arg-type]
 
     def run(self, **fields: object) -> RunSnapshot:
         """Return a completed run of this world's instance; `fields` override."""

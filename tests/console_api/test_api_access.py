@@ -5,13 +5,18 @@ from __future__ import annotations
 import aiohttp
 import pytest
 from console_world import World
+from pydantic import BaseModel
 from redis.asyncio import Redis
+
+from console_api.ledger.models import Balance, LedgerPage
+from console_api.wallet.models import WalletDetail
 
 
 async def test_without_or_with_a_wrong_token_everything_is_401(
     http: aiohttp.ClientSession, base_url: str, world: World
 ) -> None:
-    paths = ["/account", "/account/instances", "/wallet", f"/instances/{world.instance_id}/usage"]
+    paths = ["/account", "/account/instances", f"/instances/{world.instance_id}/usage"]
+    paths += ["/wallet", "/wallet/ledger", "/wallet/ledger?format=csv", "/wallet/balance"]
     for path in paths:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {world.token}"}):
             async with http.get(f"{base_url}/api/v1{path}", headers=headers) as answer:
@@ -55,7 +60,7 @@ async def test_a_tenants_token_reads_instances_but_owns_no_account(
     headers = {"Authorization": f"Bearer {token}"}
     async with http.get(f"{base_url}/api/v1/instances/{world.instance_id}", headers=headers) as answer:
         assert answer.status == 200
-    for path in ("/wallet", "/account/instances"):
+    for path in ("/wallet", "/wallet/ledger", "/wallet/balance", "/account/instances"):
         async with http.get(f"{base_url}/api/v1{path}", headers=headers) as answer:
             assert answer.status == 403
             assert "org" in (await answer.json())["detail"]
@@ -117,6 +122,17 @@ async def test_the_contract_is_published(http: aiohttp.ClientSession, base_url: 
         paths = (await answer.json())["paths"]
     assert "/api/v1/instances/{instance_id}/usage/live" in paths
     assert "/api/v1/account/instances" in paths
+    for path in ("/api/v1/wallet", "/api/v1/wallet/ledger", "/api/v1/wallet/balance"):
+        assert paths[path]["get"]["description"]
+    content = paths["/api/v1/wallet/ledger"]["get"]["responses"]["200"]["content"]
+    assert content.keys() == {"application/json", "text/csv"}
+
+
+@pytest.mark.parametrize("model", [WalletDetail, LedgerPage, Balance])
+def test_the_published_examples_are_answers(model: type[BaseModel]) -> None:
+    example = model.model_json_schema()["example"]
+
+    assert model.model_validate(example, extra="forbid").model_dump() == example
 
 
 async def test_health_readiness_and_metrics(http: aiohttp.ClientSession, base_url: str) -> None:

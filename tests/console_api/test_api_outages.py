@@ -24,7 +24,12 @@ def _closed_port() -> int:
 async def test_without_redis(http: aiohttp.ClientSession, config: Config, world: World) -> None:
     away = replace(config, redis=RedisSettings(url=f"redis://127.0.0.1:{_closed_port()}/0"))
     async with serving(away) as url:
-        for path in ("/wallet", "/account/instances", f"/instances/{world.instance_id}/usage/live"):
+        for path in (
+            "/wallet",
+            "/wallet/balance",
+            "/account/instances",
+            f"/instances/{world.instance_id}/usage/live",
+        ):
             async with http.get(f"{url}/api/v1{path}", headers=world.headers) as answer:
                 assert answer.status == 503
                 assert answer.headers["Retry-After"]
@@ -43,9 +48,9 @@ async def test_without_clickhouse_live_figures_go_on(
     async with serving(away) as url:
         async with http.get(f"{url}/api/v1/wallet", headers=world.headers) as answer:
             assert answer.status == 200
-        for path in ("usage", "runs"):
-            target = f"{url}/api/v1/instances/{world.instance_id}/{path}"
-            async with http.get(target, headers=world.headers) as answer:
+        history = [f"instances/{world.instance_id}/usage", f"instances/{world.instance_id}/runs"]
+        for path in (*history, "wallet/ledger", "wallet/ledger?format=csv", "wallet/balance"):
+            async with http.get(f"{url}/api/v1/{path}", headers=world.headers) as answer:
                 assert answer.status == 503
                 assert answer.headers["Retry-After"]
                 body = await answer.json()
