@@ -14,9 +14,16 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def whole_stack(folder: Path) -> Iterator[dict[str, Any]]:
-    """Run `runmeter up`; yield what it prints, with the processes' ids by name as `pids`."""
-    env = {**os.environ, "RUNMETER_DATA_DIR": str(folder), "RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0"}
+def whole_stack(folder: Path, time_scale: float = 0) -> Iterator[dict[str, Any]]:
+    """Run `runmeter up`; yield what it prints, with the processes' ids by name as `pids`.
+
+    `time_scale` multiplies the provider's delays.
+    """
+    env = {
+        **os.environ,
+        "RUNMETER_DATA_DIR": str(folder),
+        "RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": str(time_scale),
+    }
 
     def runmeter(*arguments: str) -> str:
         command = [sys.executable, "-m", "stack.cli", *arguments]

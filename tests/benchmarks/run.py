@@ -9,7 +9,9 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import bench_credits
 import bench_freshness
 import bench_gateway
 import bench_metering
@@ -18,7 +20,7 @@ from bench_stack import whole_stack
 from rich.console import Console
 from rich.table import Table
 
-_PARTS = ("metering", "freshness", "gateway")
+_PARTS = ("metering", "freshness", "gateway", "credits")
 
 
 def main() -> None:
@@ -39,6 +41,10 @@ def main() -> None:
                     console.print(gateway(loads))
                 if "freshness" in wanted:
                     console.print(freshness(asyncio.run(bench_freshness.measure(stack, Path(folder)))))
+        if "credits" in wanted:
+            # A model that takes its time: what is measured happens while answers are being written.
+            with whole_stack(Path(folder) / "credits", time_scale=1) as stack:
+                console.print(credits(asyncio.run(bench_credits.measure(stack))))
 
 
 def table(title: str, *columns: str) -> Table:
@@ -92,6 +98,38 @@ def gateway(loads: dict[str, Load | str]) -> Table:
     if isinstance(ours, Load) and isinstance(peer, Load):
         made.add_row("ratio (goal: ≥10)", "", f"{ours.per_core_second / peer.per_core_second:.1f}x", "", "")
     return made
+
+
+def credits(found: dict[str, Any]) -> Table:
+    made = table("Credits", "", "seen", "goal")
+    admission, lag = sorted(found["admission_ms"]), sorted(found["enforcement_ms"])
+    made.add_row(
+        "admission at 1,000/s, p50 / p99",
+        f"{_at(admission, 0.5):.2f} / {_at(admission, 0.99):.2f} ms",
+        "p99 ≤2 ms",
+    )
+    for factor, burst in found["bursts"].items():
+        made.add_row(
+            f"100 calls at once, credits for 10, max_tokens {factor}x the answer",
+            f"{burst.served} served, {burst.overspent_permille / 10:.1f} % overspent, "
+            f"{burst.false_refusals_permille / 10:.1f} % refused though payable",
+            "≥9 served, 0 % overspent",
+        )
+    for name, (billed, generated) in (
+        ("streams left at their third piece: tokens billed / generated", found["left_early"]),
+        ("gateway killed under streams: tokens metered / generated", found["killed"]),
+    ):
+        made.add_row(name, f"{billed} / {generated} ({100 * billed / max(1, generated):.1f} %)", "100 %")
+    made.add_row(
+        "credits taken away (acked) → stream cut, p50 / max",
+        f"{_at(lag, 0.5):.0f} / {lag[-1]:.0f} ms",
+        "p99 ≤100 ms",
+    )
+    return made
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def freshness(found: dict[str, Sequence[float] | float]) -> Table:
