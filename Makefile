@@ -30,7 +30,7 @@ endef
 
 java_is_new_enough = java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])'
 
-.PHONY: help setup browser demo up down test lint format types check bench env-example clean
+.PHONY: help setup browser demo up down test lint format types check bench faults env-example clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,10 @@ check: lint types test ## Everything CI runs
 
 bench: setup browser ## Measure, beside peers (ARGS="metering" for one part)
 	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+faults: setup ## Break a running stack in every way there is, and count (ARGS="--list" names the faults)
+	@-$(call packages,ls /usr/lib/*/faketime/libfaketimeMT.so.1,libfaketime)
+	@$(BIN)/python tests/faults/run.py $(ARGS)
 
 env-example: $(ENV_STAMP) ## Write .env.example from kit/settings.py
 	@$(BIN)/python -m stack.env_example > .env.example

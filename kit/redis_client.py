@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from kit.settings import RedisSettings
 
@@ -40,6 +41,8 @@ def connect(settings: RedisSettings) -> Redis:
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
+        # With them on, the pool hands out connections whose server has gone: one failed request for each.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
