@@ -51,6 +51,9 @@ class Planner:
         self._entries: list[LedgerEntry] = []
         self._limits: list[LimitEvent] = []
         self._changes: list[Change] = []
+        #: How many changes were priced by the default, and how many wallets are left below zero.
+        self.unpriced = 0
+        self.below_zero = 0
 
     @property
     def runs(self) -> Mapping[str, MeteredRun]:
@@ -93,6 +96,7 @@ class Planner:
         self._runs[run_id] = run
         self._states.append(blob)
         self._changes.append(Change(charge.unpriced, Raw(blob)))
+        self.unpriced += charge.unpriced
 
     def command(self, commands: Iterable[GrantEvent], applied: set[str]) -> None:
         """Queue the commands that their wallets have not applied yet."""
@@ -119,6 +123,8 @@ class Planner:
             self._entries += settled.entries
             self._limits += settled.limits
             after = self._wallets[org_id] = settled.stored
+            balance = balance_of(after)
+            self.below_zero += balance < 0
             blob = _encode(after)
             self._wallet_states.append(blob)
             self._writes.append(
@@ -127,7 +133,7 @@ class Planner:
                     fields_of(after),
                     len(blob),
                     next_due_ms(after.wallet),
-                    str(balance_of(after)),
+                    str(balance),
                     str(after.version),
                     [command_id(command) for command in commands if command.action != "expire"],
                     self._spent.get(org_id, []),

@@ -29,6 +29,7 @@ from metering.prices import PriceBook
 from schemas import keys
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
+from streams.metering import metrics
 from streams.metering.planner import Planner
 from streams.metering.reader import Reads, read_all
 from streams.metering.store import FenceMissing, PartitionStore, Position
@@ -95,7 +96,9 @@ class Metering:
         attempt = 0
         while True:
             try:
-                if await self._attempt(partition, batches):
+                with metrics.APPLY_SECONDS.time():
+                    applied = await self._attempt(partition, batches)
+                if applied:
                     return
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
                 await self.load(partition)
@@ -121,12 +124,16 @@ class Metering:
         )
         planner = await self._plan(partition, records, reads, stored)
         if not await self._store.apply(partition, position.seq, planner.effects(moves)):
+            metrics.REFUSED.inc()
             return False
         position.seq += 1
         position.fences.update({topic: end for topic, (_, end) in moves.items()})
         _remember(self._runs[partition], planner.runs)
         _remember(self._wallets[partition], planner.wallets)
         self.applied_records += len(records)
+        metrics.APPLIED.inc(len(records))
+        metrics.UNPRICED.inc(planner.unpriced)
+        metrics.BELOW_ZERO.inc(planner.below_zero)
         return True
 
     async def _cut(
@@ -142,6 +149,7 @@ class Metering:
                 continue
             if batch.position > reached:
                 if batch.topic not in moves:
+                    metrics.SEEKS.inc()
                     await self._seek(batch.topic, batch.partition, fence)
                 continue
             records += [record for record in batch.records if record.offset >= reached]
