@@ -63,6 +63,8 @@ class Metering:
         self._partitions = partitions
         self._seek = seek
         self._positions: dict[int, Position] = {}
+        #: How far this worker saw each topic applied: a fence below that is a Redis that went back.
+        self._reached: dict[int, dict[str, int]] = {}
         self._runs: defaultdict[int, dict[str, MeteredRun]] = defaultdict(dict)
         self._wallets: defaultdict[int, dict[str, StoredWallet]] = defaultdict(dict)
         self._books: dict[str, PriceBook] = {}
@@ -73,14 +75,15 @@ class Metering:
         return {partition: position.fences for partition, position in self._positions.items()}
 
     async def load(self, partition: int) -> Position:
-        """Read a partition's position anew and forget what was cached of it. Raises `FenceMissing`."""
+        """Read where an assigned partition stands: its reader starts there. Raises `FenceMissing`."""
         self.forget(partition)
         position = await self._store.position(partition)
         self._positions[partition] = position
+        self._reached[partition] = dict(position.fences)
         return position
 
     def forget(self, partition: int) -> None:
-        """Drop everything remembered of a partition."""
+        """Drop what is cached of a partition; not how far it was applied."""
         self._positions.pop(partition, None)
         self._runs.pop(partition, None)
         self._wallets.pop(partition, None)
@@ -88,8 +91,41 @@ class Metering:
     def forget_all(self) -> None:
         """Drop everything remembered."""
         self._positions.clear()
+        self._reached.clear()
         self._runs.clear()
         self._wallets.clear()
+
+    async def notice_rewinds(self) -> int:
+        """Go back where Redis did, also on partitions where nothing happens; return on how many.
+
+        A batch would notice by itself. On a quiet partition nothing would, and what Redis forgot would stay
+        forgotten. Raises `RedisError` and `FenceMissing`.
+        """
+        rewound = 0
+        for partition, reached in list(self._reached.items()):
+            # As of before: a batch that is applied meanwhile only moves the fences on.
+            before = dict(reached)
+            found = await self._store.position(partition)
+            if any(fence < before[topic] for topic, fence in found.fences.items()):
+                log.warning("Redis went back", extra={"partition": partition})
+                self.forget(partition)
+                await self._position(partition)
+                rewound += 1
+        return rewound
+
+    async def _position(self, partition: int) -> Position:
+        """Return where a partition stands, going back in every topic in which Redis did."""
+        position = self._positions.get(partition)
+        if position is None:
+            position = self._positions[partition] = await self._store.position(partition)
+            reached = self._reached.setdefault(partition, {})
+            for topic, fence in position.fences.items():
+                back = fence < reached.get(topic, fence)
+                reached[topic] = fence
+                if back:
+                    metrics.SEEKS.inc()
+                    await self._seek(topic, partition, fence)
+        return position
 
     async def handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         """Apply batches exactly once; return when they are applied, or were stale."""
@@ -101,7 +137,7 @@ class Metering:
                 if applied:
                     return
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
-                await self.load(partition)
+                self.forget(partition)
             except RedisError as error:
                 log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
@@ -109,7 +145,7 @@ class Metering:
                 attempt += 1
 
     async def _attempt(self, partition: int, batches: list[PartitionBatch]) -> bool:
-        position = self._positions.get(partition) or await self.load(partition)
+        position = await self._position(partition)
         moves, records = await self._cut(position, batches)
         if not moves:
             return True
@@ -127,7 +163,9 @@ class Metering:
             metrics.REFUSED.inc()
             return False
         position.seq += 1
-        position.fences.update({topic: end for topic, (_, end) in moves.items()})
+        ends = {topic: end for topic, (_, end) in moves.items()}
+        position.fences.update(ends)
+        self._reached[partition].update(ends)
         _remember(self._runs[partition], planner.runs)
         _remember(self._wallets[partition], planner.wallets)
         self.applied_records += len(records)

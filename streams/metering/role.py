@@ -25,6 +25,8 @@ from streams.worker import Reader
 
 log = logging.getLogger(__name__)
 
+_LOOK_EVERY_S = 1.0
+
 
 class LogMismatch(Exception):
     """Kafka's log and Redis' fence contradict each other: a topic was recreated, or retention overtook us."""
@@ -40,6 +42,7 @@ class MeteringRole:
     _producer: AIOKafkaProducer
     _reader: Reader
     _metering: Metering
+    _watching: asyncio.Task[None]
 
     async def start(self, reader: Reader) -> None:
         """Connect to Redis and to Kafka (for dead letters)."""
@@ -52,11 +55,24 @@ class MeteringRole:
             self._producer, f"{self.name}-{worker.instance}", clock.now_ms, worker.max_poison_permille
         )
         self._metering = Metering(self._redis, letters, worker, kafka.partitions, reader.seek)
+        self._watching = asyncio.create_task(self._watch_redis())
 
     async def stop(self) -> None:
         """Close the connections."""
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         await self._producer.stop()
         await self._redis.aclose()
+
+    async def _watch_redis(self) -> None:
+        """Look every second whether Redis went back in time, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                await self._metering.notice_rewinds()
+            except (RedisError, FenceMissing) as error:
+                # The next batch, or the next look, meets it again; a batch stops the worker where it must.
+                log.warning("cannot look at Redis", extra={"error": repr(error)})
 
     async def positions(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
         """Return the fences. Raises `FenceMissing` or `LogMismatch`: then nothing may be charged."""
