@@ -53,10 +53,18 @@ class Lanes(Generic[LaneKey]):
 
     async def close(self) -> None:
         """Stop every lane. What is in progress is fenced by its store; what is queued is read again."""
-        tasks, self._tasks, self._queues = list(self._tasks.values()), {}, {}
+        tasks, queues = list(self._tasks.values()), list(self._queues.values())
+        self._tasks, self._queues = {}, {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Whoever waits for room in a lane that is no more would wait for ever, and read nothing again.
+        while any(not queue.empty() for queue in queues):
+            for queue in queues:
+                while not queue.empty():
+                    queue.get_nowait()
+            # Each place that became free lets one of them go, who takes it.
+            await asyncio.sleep(0)
 
     async def _run(self, lane: LaneKey, queue: asyncio.Queue[PartitionBatch]) -> None:
         try:
