@@ -145,6 +145,8 @@ class EmbeddedSettings(_Settings):
     metering_ops_port: int = Field(default=18085, ge=1, le=65_535)
     warehouse_ops_port: int = Field(default=18086, ge=1, le=65_535)
     relay_ops_port: int = Field(default=18087, ge=1, le=65_535)
+    #: How often Valkey's state is copied to the checkpoints; 0 is never.
+    checkpoint_interval_s: int = Field(default=60, ge=0, le=86_400)
     #: Multiplies the local model's delays; 0 answers at once.
     provider_time_scale: float = Field(default=1.0, ge=0, le=100)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import demo, replay, up
+from stack import checkpoints, correct, demo, rebuild, reconcile, replay, up
 from stack.errors import StackError
 
 
@@ -24,6 +24,10 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("send realistic runs and watch them being metered", demo.add_arguments, demo.run),
     "up": Command("start the stack", up.add_up_arguments, up.up),
     "replay": Command("publish dead letters again", replay.add_arguments, replay.run),
+    "reconcile": Command("compute everything anew and compare", reconcile.add_arguments, reconcile.run),
+    "correct": Command("void, amend or rerate runs", correct.add_arguments, correct.run),
+    "checkpoint": Command("copy Valkey's state now", checkpoints.add_arguments, checkpoints.run),
+    "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),
     "status": Command("show what runs", up.add_json_argument, up.status),
     "down": Command("stop the stack", up.add_json_argument, up.down),
 }

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from kit.settings import EmbeddedSettings
+from stack import checkpoints, seed, state, topics
 from stack import layout as layouts
-from stack import seed, state, topics
 from stack.errors import StackError
 from stack.process import Child, ChildSpec
 from stack.seed import access
@@ -86,6 +87,9 @@ class Supervisor:
     async def _prepare_kafka(self) -> None:
         created = await topics.create(self._layout.kafka)
         await topics.create_fences(created, self._layout.kafka, self._layout.redis)
+        if (marker := self._data_dir / topics.FROM_LOG).exists():
+            await topics.fences_from_log(self._layout.kafka, self._layout.redis)
+            marker.unlink()
         await seed.write(self._layout.demo, self._layout.redis, self._layout.kafka)
 
     async def _migrate(self) -> None:
@@ -107,7 +111,14 @@ class Supervisor:
         self._save()
 
     async def tend(self) -> None:
-        """Keep the logs bounded, for ever."""
+        """Keep the logs bounded and take checkpoints, for ever."""
+        every_s = EmbeddedSettings().checkpoint_interval_s
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._bound_logs())
+            if every_s and not layouts.is_replaced("valkey"):
+                tasks.create_task(checkpoints.keep_taking(self._layout.redis, self._data_dir, every_s))
+
+    async def _bound_logs(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             for child in self._children:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from kit import redis_client
 from kit.settings import KafkaSettings, RedisSettings
 from schemas import keys, topics
 from stack.errors import StackError
+
+#: A file in the data folder that tells `up` to create fences at the log's beginning; `up` removes it.
+FROM_LOG = "rebuild-from-log"
 
 
 async def create(kafka: KafkaSettings) -> list[str]:
@@ -50,3 +54,20 @@ async def create_fences(created: list[str], kafka: KafkaSettings, settings: Redi
                     await redis.set(keys.fence(partition, topic.name), 0, nx=True)
     finally:
         await redis.aclose()
+
+
+async def fences_from_log(kafka: KafkaSettings, settings: RedisSettings) -> None:
+    """Create every fence at 0: the whole log is to be applied. Raises `StackError` if its start is gone."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(t.name, p) for t in topics.METERED for p in range(kafka.partitions)]
+        first = await consumer.beginning_offsets(tps)
+    finally:
+        await consumer.stop()
+    if gone := [f"{tp.topic}/{tp.partition}" for tp in tps if first[tp]]:
+        raise StackError(
+            f"the log no longer begins at its beginning ({gone[0]} and {len(gone) - 1} more): what was "
+            "deleted cannot be applied again; restore a checkpoint"
+        )
+    await create_fences([topic.name for topic in topics.METERED], kafka, settings)
