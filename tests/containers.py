@@ -78,10 +78,20 @@ class Embedded:
 def environment(data_dir: Path) -> dict[str, str]:
     """Return the environment of a `runmeter` command of its own data folder.
 
-    NiceGUI serves nothing where it believes that it is being tested.
+    NiceGUI serves nothing where it believes that it is being tested. Another stack here, that takes
+    and frees the usual ports, is no concern of this one's.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NICEGUI_"))}
-    return {**kept, "RUNMETER_DATA_DIR": str(data_dir)}
+    return {**kept, **_ports(), "RUNMETER_DATA_DIR": str(data_dir)}
+
+
+@cache
+def _ports() -> dict[str, str]:
+    embedded = ("kafka", "kafka_controller", "valkey", "clickhouse", "provider")
+    workers = ("metering_ops", "warehouse_ops", "relay_ops")
+    names = [f"RUNMETER_EMBEDDED_{name.upper()}_PORT" for name in (*embedded, *workers)]
+    names += [f"RUNMETER_{name}_PORT" for name in ("GATEWAY", "RUNNER", "CONSOLE_API", "CONSOLE")]
+    return {name: str(port) for name, port in free_ports(*names).items()}
 
 
 def free_ports(*names: str) -> dict[str, int]:

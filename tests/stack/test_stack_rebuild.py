@@ -1,0 +1,82 @@
+"""`runmeter checkpoint`, `rebuild` and `reconcile` on a whole stack whose Valkey is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from containers import environment
+
+
+class Stack:
+    """A stack on a folder, as its operator handles it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def runmeter(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stack.cli", *arguments]
+        return subprocess.run(
+            command, env=environment(self.folder), capture_output=True, text=True, timeout=240, check=False
+        )
+
+    def ok(self, *arguments: str) -> str:
+        done = self.runmeter(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run_some(self, count: int) -> None:
+        assert "exact agreement" in self.ok("demo", "--runs", str(count), "--exit")
+
+    def lose_valkey(self) -> None:
+        self.ok("down")
+        shutil.rmtree(self.folder / "valkey")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("rebuild"))
+    yield made
+    made.runmeter("down")
+
+
+@pytest.mark.timeout(600)
+def test_a_lost_valkey_is_rebuilt_from_its_checkpoint_and_from_the_log(stack: Stack) -> None:
+    stack.ok("up", "--detach")
+    stack.run_some(15)
+    checkpoint = Path(stack.ok("checkpoint").strip())
+    assert checkpoint.parent == stack.folder / "checkpoints"
+    stack.run_some(15)
+    before = json.loads(stack.ok("reconcile", "--json"))
+    assert before["exact"]
+    assert before["runs"] == 30
+
+    stack.lose_valkey()
+    assert "exact" in stack.ok("rebuild", "--checkpoint", str(checkpoint))
+    after = json.loads(stack.ok("reconcile", "--json"))
+    assert after["figures"] == before["figures"]
+    refused = stack.runmeter("rebuild")
+    assert refused.returncode == 1
+    assert "runmeter down" in refused.stderr
+
+    stack.lose_valkey()
+    assert "exact" in stack.ok("rebuild", "--from-log")
+    assert json.loads(stack.ok("reconcile", "--json"))["figures"] == before["figures"]
+    # Nothing was charged or stored twice, and it goes on.
+    stack.run_some(5)
+
+
+@pytest.mark.timeout(60)
+def test_a_rebuild_without_a_checkpoint_says_what_else_there_is(tmp_path: Path) -> None:
+    empty = Stack(tmp_path)
+    refused = empty.runmeter("rebuild")
+    assert refused.returncode == 1
+    assert "--from-log" in refused.stderr
+    refused = empty.runmeter("rebuild", "--checkpoint", str(tmp_path / "none.rdb"))
+    assert refused.returncode == 1
+    assert "there is no checkpoint" in refused.stderr
