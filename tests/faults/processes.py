@@ -30,6 +30,9 @@ class Kill(Fault):
         self.part = part
         self.name = f"kill-{part}"
         self.watch = _WATCH.get(part, "metering")
+        if part == "gateway":
+            # Whoever repeats a request waits until the dead attempt's lease (15 s) has run out.
+            self.recovery_limit_s = 25.0
 
     async def inject(self, world: World, chance: random.Random, plan: Plan) -> None:
         world.kill(self.part)
