@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
 
 from console_api.counters import Wallet, changes, wallet
 from console_api.stores import Stores
 from console_api.wallet.models import Reading
 from metering import wallet as transitions
+from metering.settling import StoredWallet
 from schemas import keys
 
-
-class _State(Struct, array_like=True):
-    """How a stored wallet begins (`schemas.keys.wallet_state`); what follows is the metering worker's own."""
-
-    tenant_id: str
-    wallet: transitions.Wallet
-
-
-_decode_state = msgspec.msgpack.Decoder(_State).decode
+_decode_state = msgspec.msgpack.Decoder(StoredWallet).decode
 
 
 async def read(stores: Stores, org_id: str) -> Wallet:
@@ -45,7 +37,7 @@ async def reading(stores: Stores, tenant_id: str, org_id: str) -> Reading:
     pipeline.get(keys.wallet_state(partition, org_id))
     fields, holds, blob = await pipeline.execute()
     now = stores.clock()
-    state = _decode_state(blob) if blob else _State(tenant_id, transitions.Wallet())
+    state = _decode_state(blob) if blob else StoredWallet(tenant_id)
     if state.tenant_id != tenant_id:
         return Reading()
     # The worker writes down what time does some moments later; until then it is worked out as it will.

@@ -12,6 +12,7 @@ from msgspec import Raw
 from metering.corrections import corrected_cost
 from metering.prices import PriceBook
 from metering.runs import MeteredEvent, RunState, fold
+from metering.settling import StoredWallet, balance_of, command_id, fields_of, settle
 from metering.totals import CHARGED, COUNTERS, Totals, difference, plus, total, totals_of
 from metering.wallet import next_due_ms
 from metering.windows import KEPT_S, start_of
@@ -19,7 +20,6 @@ from schemas import keys
 from schemas.events import GrantEvent, LedgerEntry, LimitEvent
 from streams import outbox
 from streams.metering.store import Effects, Increments, Plan, Spent, WalletWrite
-from streams.metering.wallets import StoredWallet, balance_of, command_id, fields_of, settle
 from streams.outbox import Change, MeteredRun, OutboxBatch
 
 _encode = msgspec.msgpack.Encoder().encode

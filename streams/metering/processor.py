@@ -26,6 +26,7 @@ from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
 from metering.prices import PriceBook
+from metering.settling import StoredWallet, command_id
 from schemas import keys
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
@@ -33,7 +34,6 @@ from streams.metering import metrics
 from streams.metering.planner import Planner
 from streams.metering.reader import Reads, read_all
 from streams.metering.store import FenceMissing, PartitionStore, Position
-from streams.metering.wallets import StoredWallet, command_id
 from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from metering.runs import MeteredEvent
+from metering.settling import grant_of
 from metering.windows import is_skewed
 from schemas.events import CorrectionEvent, GrantEvent
 from schemas.partitioning import partition_of
 from schemas.topics import METERED
-from streams.metering.wallets import grant_of
 
 _DECODERS: dict[str, Callable[[bytes], MeteredEvent | GrantEvent]] = {
     topic.name: msgspec.json.Decoder(topic.event).decode  # type: ignore[misc]

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from metering.settling import StoredWallet
 from schemas import keys
 from schemas.topics import METERED
-from streams.metering.wallets import StoredWallet
 from streams.outbox import MeteredRun
 
 _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()

@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 
 from kit.clock import new_id, now_ms
 from kit.settings import KafkaSettings
+from metering.settling import StoredWallet, fields_of, settle
 from metering.windows import KEPT_S, start_of
 from schemas import keys, rows
 from schemas.directory import AccessTokenRecord, InstanceRecord, Role
 from schemas.events import GrantEvent, LedgerEntry, RunSnapshot, encode
 from schemas.partitioning import partition_of
-from streams.metering.wallets import StoredWallet, fields_of, settle
 
 CREDIT = 1_000_000
 

@@ -27,12 +27,12 @@ from kit import clock, redis_client
 from kit.settings import RedisSettings
 from metering import wallet as transitions
 from metering.runs import MeteredEvent
+from metering.settling import StoredWallet
 from schemas import keys, topics
 from schemas.directory import Limits
 from schemas.events import GrantEvent, RunEvent, TokenEvent
 from streams.metering.planner import Planner
 from streams.metering.store import PartitionStore
-from streams.metering.wallets import StoredWallet
 
 T = TypeVar("T")
 amounts = st.integers(1, 500)

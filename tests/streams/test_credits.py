@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from streams_rig import BOOK, RATES, RUN_COSTS, Rig, eventually, run_events, running
 
 from metering.prices import PriceBook
+from metering.settling import StoredWallet
 from schemas import keys, topics
 from schemas.directory import LimitState
 from schemas.events import (
@@ -28,7 +29,6 @@ from schemas.events import (
 )
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
-from streams.metering.wallets import StoredWallet
 
 TRIM = (Path(__file__).parents[2] / "streams" / "relay" / "trim.lua").read_text()
 METERING, RELAY = "streams.metering", "streams.relay"

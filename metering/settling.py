@@ -1,4 +1,4 @@
-"""Commands and charges → wallets: what is stored of one, and how a batch changes it. Pure."""
+"""Commands and charges → wallets: what is stored of one, and how a batch changes it and its ledger."""
 
 from __future__ import annotations
 
