@@ -9,6 +9,9 @@ from pathlib import Path
 from bench_events import publish_backlog
 from bench_rig import Rig, applied, process, servers_for, time_until_applied
 
+from kit import redis_client
+from schemas import keys
+
 _RUNS = 60_000
 _WARM_RUNS = 3_000
 
@@ -16,27 +19,48 @@ _WARM_RUNS = 3_000
 async def measure(folder: Path) -> dict[str, float]:
     """Return events per second of wall time and of processor time, ours and the peer's."""
     async with servers_for(folder) as rig:
-        ours_wall, ours_cpu = await _ours(rig)
+        ours_wall, ours_cpu, bytes_per_run = await _ours(rig)
         stock_wall, stock_cpu = await _stock(rig)
     return {
         "metering_per_s": ours_wall,
         "metering_per_cpu_s": ours_cpu,
+        "gigabytes_per_million_runs": bytes_per_run * 1_000_000 / 1e9,
         "stock_faust_per_s": stock_wall,
         "stock_faust_per_cpu_s": stock_cpu,
     }
 
 
-async def _ours(rig: Rig) -> tuple[float, float]:
-    """Start the worker on a backlog: it catches up at full speed."""
+async def _ours(rig: Rig) -> tuple[float, float, float]:
+    """Start the worker on a backlog: it catches up at full speed. Also returns Redis' bytes for each run."""
     await publish_backlog(rig.kafka.bootstrap, rig.kafka.partitions, _WARM_RUNS, "warm")
     with process(["-m", "streams.metering"], rig.environment(), rig.folder / "metering.log") as worker:
         # Warm: imports, assignment, the first compilation of the script.
         await time_until_applied(rig, 1, worker.pid)
         before = await _at_rest(rig)
+    memory = await _memory(rig)
     events = await publish_backlog(rig.kafka.bootstrap, rig.kafka.partitions, _RUNS, "bench")
     with process(["-m", "streams.metering"], rig.environment(), rig.folder / "metering.log") as worker:
         wall, cpu = await time_until_applied(rig, before + events, worker.pid)
-    return events / wall, events / cpu
+    # The outbox stands: nobody relays here. It is empty in a running system.
+    held = await _memory(rig) - memory - await _outbox(rig)
+    return events / wall, events / cpu, held / _RUNS
+
+
+async def _memory(rig: Rig) -> int:
+    redis = redis_client.connect(rig.redis)
+    try:
+        return int((await redis.info("memory"))["used_memory"])
+    finally:
+        await redis.aclose()
+
+
+async def _outbox(rig: Rig) -> int:
+    redis = redis_client.connect(rig.redis)
+    try:
+        sizes = [await redis.memory_usage(keys.outbox(p), samples=0) for p in range(rig.kafka.partitions)]
+        return sum(size or 0 for size in sizes)
+    finally:
+        await redis.aclose()
 
 
 async def _at_rest(rig: Rig) -> int:

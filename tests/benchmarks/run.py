@@ -69,6 +69,7 @@ def metering(found: dict[str, float]) -> Table:
         f"{found['metering_per_s'] / found['stock_faust_per_s']:.1f}x",
         f"{found['metering_per_cpu_s'] / found['stock_faust_per_cpu_s']:.1f}x",
     )
+    made.add_row("Redis, for a million tracked runs", f"{found['gigabytes_per_million_runs']:.2f} GB", "")
     return made
 
 
