@@ -142,21 +142,6 @@ def price_schedule(tenant_id: str) -> str:
     return f"price_schedule:{tenant_id}"
 
 
-def projection_version(key: str) -> str:
-    """String: the version of what a projection's key holds, or held before it was deleted. On its slot."""
-    return f"{{{key}}}:version"
-
-
-def key_last_used() -> str:
-    """Hash: API key's id → Unix ms of its latest use, which a gateway notes and the control plane collects."""
-    return "{key_last_used}"
-
-
-def key_last_used_taken() -> str:
-    """Hash: as above, what is being collected just now."""
-    return "{key_last_used}:taken"
-
-
 # --- channels ----------------------------------------------------------------------------------------------
 
 #: Pub/sub: run ids to cancel, heard by every gateway.
@@ -165,5 +150,3 @@ CANCEL_CHANNEL = "runs:cancel"
 LIMIT_CHANNEL = "limits:changed"
 #: Pub/sub: digests of keys that changed, heard by every gateway.
 KEY_CHANGED_CHANNEL = "keys:changed"
-#: Pub/sub: ids of instances whose projection changed, heard by every gateway.
-INSTANCE_CHANGED_CHANNEL = "instances:changed"
