@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -11,9 +11,13 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from console_api import errors
 from console_api.auth.endpoints import router as auth
+from console_api.catalogue.endpoints import router as catalogue
+from console_api.control import plane
+from console_api.control.plane import ControlConfig
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
 from console_api.instances.endpoints import router as instances
+from console_api.keys.endpoints import router as keys
 from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
@@ -45,12 +49,18 @@ class Config:
     kafka: KafkaSettings
     #: Browser origins that may read answers, e.g. `https://console.example.com`; none by default.
     allowed_origins: tuple[str, ...] = ()
+    #: Without it there are usage queries only: no database, and none of its endpoints.
+    control: ControlConfig | None = None
 
     @classmethod
     def load(cls) -> Config:
         """Read the environment. Raises `SystemExit` with the variable to correct."""
         return cls(
-            load(ConsoleApiSettings), load(RedisSettings), load(ClickHouseSettings), load(KafkaSettings)
+            load(ConsoleApiSettings),
+            load(RedisSettings),
+            load(ClickHouseSettings),
+            load(KafkaSettings),
+            control=ControlConfig.load(),
         )
 
 
@@ -66,6 +76,8 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         lifespan=_lifespan(config, clock, metrics),
     )
     for router in (auth, instances, usage, runs, wallet, ledger, live, health):
+        app.include_router(router)
+    for router in (catalogue, keys) if config.control else ():
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:
@@ -90,8 +102,10 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         stores = Stores(redis, warehouse, config.kafka.partitions, clock, metrics)
         app.state.stores = stores
         app.state.live = LiveService(stores, config.api)
+        control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
         try:
-            yield
+            async with control or nullcontext() as app.state.control:
+                yield
         finally:
             await app.state.live.close()
             await redis.aclose()

@@ -11,6 +11,11 @@ import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 
+from schemas.directory import KeyKind
+
+#: The middle of a credential, by `schemas.directory.KeyKind`.
+PREFIXES: dict[KeyKind, str] = {"secret": "sk", "widget": "wk", "mcp": "mcp"}
+
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -29,6 +34,14 @@ def mint(kind: str) -> MintedKey:
     body = f"rm_{kind}_{key_id}_{_random(32)}"
     key = f"{body}_{_checksum(body)}"
     return MintedKey(f"key_{key_id}", key, digest(key))
+
+
+def parse(key: str) -> MintedKey:
+    """Return a credential that was made elsewhere. Raises `ValueError` if the text cannot be one of ours."""
+    parts = key.split("_")
+    if not is_well_formed(key) or len(parts) != 5:
+        raise ValueError("that is no credential of ours")
+    return MintedKey(f"key_{parts[2]}", key, digest(key))
 
 
 def digest(key: str) -> str:

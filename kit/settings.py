@@ -118,6 +118,39 @@ class ConsoleApiSettings(_Settings):
     live_max_streams: int = Field(default=500, ge=1, le=100_000)
 
 
+class DatabaseSettings(_Settings):
+    """The control plane's database."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_DATABASE_")
+    #: `postgresql://user:password@host/name` or `sqlite:///file`. Empty: `control.db` in the data folder.
+    url: SecretStr = SecretStr("")
+    max_connections: int = Field(default=10, ge=2, le=1_000)
+    #: How long a statement waits for a lock, and a request for a free connection.
+    busy_timeout_ms: int = Field(default=5_000, ge=100, le=60_000)
+
+
+class SecretsSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_SECRETS_")
+    #: Fernet keys that stored credentials are sealed with, comma-separated. The first seals, all open.
+    #: Empty: one key, made on first use, in `secrets.key` in the data folder. Set it in production.
+    keys: SecretStr = SecretStr("")
+
+
+class ControlSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_CONTROL_")
+    #: Opens the introspection of every tenant's API keys. Empty: only tenants' tokens do, for their own.
+    service_token: SecretStr = SecretStr("")
+    #: How often the outbox is looked at for what other processes wrote; own changes go out at once.
+    relay_poll_ms: int = Field(default=200, ge=10, le=60_000)
+    relay_batch: int = Field(default=200, ge=1, le=5_000)
+    #: How long a relay that died silently holds up the others (SQLite only).
+    lease_ms: int = Field(default=5_000, ge=500, le=600_000)
+    outbox_keep_s: int = Field(default=7 * 86_400, ge=60)
+    #: All projections are written again this often, and whenever Redis was restarted.
+    project_every_s: int = Field(default=600, ge=1, le=86_400)
+    collect_last_used_every_s: int = Field(default=30, ge=1, le=86_400)
+
+
 class ConsoleSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_CONSOLE_")
     host: str = "127.0.0.1"

@@ -11,6 +11,8 @@ from schemas.events import Channel
 KeyKind = Literal["secret", "widget", "mcp"]
 InstanceStatus = Literal["provisioning", "active", "suspended", "ended"]
 Role = Literal["owner", "admin", "member", "viewer", "operator"]
+#: What a key may be used for; none named means everything its kind allows.
+KeyScope = Literal["runs:write", "runs:read", "usage:write"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -56,6 +58,16 @@ class ApiKeyRecord(Struct, frozen=True, kw_only=True):
     revoked: bool = False
     expires_at_ms: int = 0
     allowed_origins: tuple[str, ...] = ()
+    scopes: tuple[KeyScope, ...] = ()
+
+
+class Branding(Struct, frozen=True, kw_only=True):
+    """How an instance looks in its owner's pages."""
+
+    title: str = ""
+    #: `#rrggbb`.
+    colour: str = ""
+    logo_url: str = ""
 
 
 class InstanceRecord(Struct, frozen=True, kw_only=True):
@@ -74,6 +86,9 @@ class InstanceRecord(Struct, frozen=True, kw_only=True):
     max_output_tokens: int = 1024
     created_at_ms: int = 0
     limits: Limits = Limits()
+    #: Empty: all of them.
+    channels: tuple[Channel, ...] = ()
+    branding: Branding = Branding()
 
 
 class AccessTokenRecord(Struct, frozen=True, kw_only=True):

@@ -110,6 +110,8 @@ def idempotency(partition: int, instance_id: str, key: str) -> str:
 
 
 # --- projections -------------------------------------------------------------------------------------------
+# Those that change carry a `version` as the first member of their JSON, so that an older write never replaces
+# a newer one. A revoked key stands there as `revoked` for an hour, and is gone then.
 
 
 def api_key(digest: str) -> str:
@@ -142,6 +144,11 @@ def price_schedule(tenant_id: str) -> str:
     return f"price_schedule:{tenant_id}"
 
 
+def key_last_used() -> str:
+    """Hash: API key's id → Unix ms of its latest use: gateways note it, the control plane collects it."""
+    return "key_last_used"
+
+
 # --- channels ----------------------------------------------------------------------------------------------
 
 #: Pub/sub: run ids to cancel, heard by every gateway.
@@ -150,3 +157,5 @@ CANCEL_CHANNEL = "runs:cancel"
 LIMIT_CHANNEL = "limits:changed"
 #: Pub/sub: digests of keys that changed, heard by every gateway.
 KEY_CHANGED_CHANNEL = "keys:changed"
+#: Pub/sub: ids of instances whose projection changed, heard by every gateway.
+INSTANCE_CHANGED_CHANNEL = "instances:changed"

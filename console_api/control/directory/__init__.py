@@ -1,0 +1,1 @@
+"""The steps that provisioning and the seed are made of: tenants, orgs, instances, prices."""

@@ -1,0 +1,175 @@
+"""The control plane of one process: its database, what it seals with, and its background tasks.
+
+It starts while the database, Redis or Kafka is away: until the schema is there, requests are answered with
+503, and what the outbox holds waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from redis.asyncio import Redis
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from console_api.control.errors import database_away
+from console_api.control.outbox.kafka_sink import KafkaSink
+from console_api.control.outbox.relay import OUTAGES, Relay
+from console_api.control.projections.keeper import Keeper
+from console_api.control.projections.service import Projector
+from console_api.control.vault.seal import Seal, load_seal
+from console_api.database.engine import Database, connect, is_outage
+from console_api.database.migrate import migrate
+from console_api.keys.last_used import LastUsedCollector
+from kit.clock import Clock
+from kit.settings import (
+    ControlSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    SecretsSettings,
+    StackSettings,
+    load,
+)
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+#: How long a start waits for the database; it goes on without it.
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """The settings of the control plane."""
+
+    database: DatabaseSettings
+    secrets: SecretsSettings
+    control: ControlSettings
+    data_dir: Path
+
+    @classmethod
+    def load(cls) -> ControlConfig:
+        return cls(
+            load(DatabaseSettings),
+            load(SecretsSettings),
+            load(ControlSettings),
+            load(StackSettings).data_dir,
+        )
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """What the features of the control plane work with."""
+
+    database: Database
+    seal: Seal
+    settings: ControlSettings
+    clock: Clock
+    #: Set once the schema is the newest.
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def running(
+    config: ControlConfig, redis: Redis, kafka: KafkaSettings, clock: Clock
+) -> AsyncIterator[ControlPlane]:
+    """Run the control plane until the block ends."""
+    database = connect(config.database, config.data_dir)
+    plane = ControlPlane(database, load_seal(config.secrets, config.data_dir), config.control, clock)
+    work = asyncio.create_task(_work(plane, redis, kafka))
+    try:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(plane.ready.wait(), _PATIENCE_S)
+        yield plane
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+        await database.close()
+
+
+async def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> None:
+    await _prepare(plane)
+    database, settings, clock = plane.database, plane.settings, plane.clock
+    projector = Projector(database, redis, clock)
+    relays = (
+        Relay(database, "redis", projector, settings, clock),
+        Relay(database, "kafka", KafkaSink(kafka), settings, clock),
+    )
+    keeper = Keeper(projector, redis, settings.project_every_s * 1000, clock)
+    collector = LastUsedCollector(database, redis)
+    async with asyncio.TaskGroup() as tasks:
+        for relay in relays:
+            tasks.create_task(_again(relay.run))
+        tasks.create_task(_again(keeper.run))
+        tasks.create_task(_again(lambda: collector.run(settings.collect_last_used_every_s)))
+
+
+async def _again(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that never ends, again if a fault of ours ended it."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("a task of the control plane failed")
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _prepare(plane: ControlPlane) -> None:
+    while not plane.ready.is_set():
+        try:
+            await migrate(plane.database)
+            plane.ready.set()
+        except OUTAGES as error:
+            log.warning("the database is away", extra={"error": repr(error)})
+            await asyncio.sleep(_RETRY_S)
+
+
+def _plane(request: Request) -> ControlPlane:
+    plane = request.app.state.control
+    assert isinstance(plane, ControlPlane)
+    if not plane.ready.is_set():
+        raise database_away()
+    return plane
+
+
+ControlDep = Annotated[ControlPlane, Depends(_plane)]
+
+
+async def _reading(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+    with _outages_told():
+        async with plane.database.reading() as session:
+            yield session
+
+
+async def _writing(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+    with _outages_told():
+        async with plane.database.writing() as session:
+            yield session
+
+
+@contextlib.contextmanager
+def _outages_told() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if not is_outage(error):
+            raise
+        log.warning("the database is away", extra={"error": repr(error)})
+        raise database_away() from error
+
+
+# Of the function's scope: committed before the answer is sent, so that what was answered is true.
+#: The request's transaction, if it changes nothing.
+ReadDep = Annotated[AsyncSession, Depends(_reading, scope="function")]
+#: The request's transaction.
+WriteDep = Annotated[AsyncSession, Depends(_writing, scope="function")]

@@ -1,0 +1,62 @@
+"""Keeps Redis from forgetting: everything is projected at start, now and then, and when Redis was restarted.
+
+A Redis that restarts may have lost its last second, with a revocation in it that the outbox calls sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+
+from console_api.control.outbox.relay import OUTAGES
+from console_api.control.projections.service import Projector
+from kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 1.0
+
+
+class Keeper:
+    """Projects everything again when it may be needed."""
+
+    def __init__(self, projector: Projector, redis: Redis, every_ms: int, clock: Clock) -> None:
+        self._projector = projector
+        self._redis = redis
+        self._every_ms = every_ms
+        self._clock = clock
+        self._server = ""
+        self._due_ms = 0
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            try:
+                await self.turn()
+            except OUTAGES as error:
+                # Whatever comes back may have forgotten something.
+                self._server = ""
+                log.warning("projections are not checked", extra={"error": repr(error)})
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def turn(self) -> bool:
+        """Project everything if it is due; return whether it was."""
+        server = _identity(await self._redis.info("server"))
+        if server == self._server and self._clock() < self._due_ms:
+            return False
+        changed = await self._projector.all()
+        self._server, self._due_ms = server, self._clock() + self._every_ms
+        if changed:
+            log.info("projections were restored", extra={"changed": changed})
+        return True
+
+
+def _identity(info: object) -> str:
+    """Return what is new after a restart; of a cluster, the nodes' together."""
+    if not isinstance(info, dict):
+        return ""
+    if "run_id" in info:
+        return str(info["run_id"])
+    return "".join(sorted(_identity(node) for node in info.values()))

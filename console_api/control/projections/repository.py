@@ -1,0 +1,94 @@
+"""What is projected, read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from console_api.control.projections.records import (
+    Write,
+    book_write,
+    instance_write,
+    key_write,
+    schedule_write,
+)
+from console_api.database.tables import (
+    ApiKey,
+    Instance,
+    InstanceConfig,
+    Plan,
+    PriceBookRow,
+    PriceScheduleRow,
+)
+
+#: A row's place in the order of its table, and what it is projected as.
+Placed = tuple[str, Write]
+
+
+async def key_writes(
+    session: AsyncSession,
+    now_ms: int,
+    digests: Sequence[str] | None = None,
+    after: str = "",
+    limit: int = 500,
+) -> list[Placed]:
+    """Return keys by digest: those that are named, or a page of all of them."""
+    query = select(ApiKey).order_by(ApiKey.digest).limit(limit)
+    query = query.where(ApiKey.digest > after if digests is None else ApiKey.digest.in_(digests))
+    return [(row.digest, key_write(row, now_ms)) for row in await session.scalars(query)]
+
+
+async def instance_writes(
+    session: AsyncSession, ids: Sequence[str] | None = None, after: str = "", limit: int = 500
+) -> list[Placed]:
+    """Return instances by id: those that are named, or a page of all of them."""
+    query: Select[Instance, InstanceConfig, Plan] = (
+        select(Instance, InstanceConfig, Plan)
+        .join(InstanceConfig, InstanceConfig.instance_id == Instance.instance_id)
+        .join(Plan, Plan.plan_id == Instance.plan_id)
+        .order_by(Instance.instance_id)
+        .limit(limit)
+    )
+    query = query.where(Instance.instance_id > after if ids is None else Instance.instance_id.in_(ids))
+    rows = (await session.execute(query)).all()
+    digests = await _digests(session, [row[0].instance_id for row in rows])
+    return [
+        (instance.instance_id, instance_write(instance, config, plan, digests.get(instance.instance_id, ())))
+        for instance, config, plan in rows
+    ]
+
+
+async def _digests(session: AsyncSession, instance_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    rows = await session.execute(
+        select(ApiKey.instance_id, ApiKey.digest).where(
+            ApiKey.instance_id.in_(instance_ids), ApiKey.revoked_at_ms == 0
+        )
+    )
+    for instance_id, digest in rows:
+        found[instance_id] = (*found.get(instance_id, ()), digest)
+    return found
+
+
+async def book_writes(
+    session: AsyncSession, names: Iterable[str] | None = None, after: str = "", limit: int = 500
+) -> list[Placed]:
+    """Return books by version: those named `<tenant id>/<version>`, or a page of all of them."""
+    query = select(PriceBookRow).order_by(PriceBookRow.version, PriceBookRow.tenant_id).limit(limit)
+    if names is None:
+        query = query.where(PriceBookRow.version > after)
+    else:
+        # The version is made from the content: whoever published it, it is the same book.
+        query = query.where(PriceBookRow.version.in_([name.rpartition("/")[2] for name in names]))
+    return [(row.version, book_write(row)) for row in await session.scalars(query)]
+
+
+async def schedule_writes(
+    session: AsyncSession, tenants: Sequence[str] | None = None, after: str = "", limit: int = 500
+) -> list[Placed]:
+    """Return schedules by tenant: those that are named, or a page of all of them."""
+    query = select(PriceScheduleRow).order_by(PriceScheduleRow.tenant_id).limit(limit)
+    named = PriceScheduleRow.tenant_id > after if tenants is None else PriceScheduleRow.tenant_id.in_(tenants)
+    return [(row.tenant_id, schedule_write(row)) for row in await session.scalars(query.where(named))]

@@ -1,0 +1,135 @@
+"""Writes projections: those the outbox names, and all of them.
+
+A projection is read from the database when it is written, not when it changed. So any number of changes is
+one write, and what Redis holds is never older than what it held: the version read with the row decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from console_api.control.outbox.models import Projection
+from console_api.control.projections import repository
+from console_api.control.projections.records import Write
+from console_api.control.projections.repository import Placed
+from console_api.database.engine import Database
+from console_api.database.tables import OutboxRow
+from kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+_SCRIPT = Path(__file__).with_name("project.lua").read_text()
+_AT_ONCE = 32
+_PAGE = 500
+
+_Page = Callable[[AsyncSession, str], Awaitable[list[Placed]]]
+
+
+class Projector:
+    """Writes to Redis what the database says. Raises `RedisError` and `SQLAlchemyError`."""
+
+    def __init__(self, database: Database, redis: Redis, clock: Clock) -> None:
+        self._database = database
+        self._redis = redis
+        self._clock = clock
+        self._script = redis.register_script(_SCRIPT)
+
+    async def deliver(self, rows: Sequence[OutboxRow]) -> Mapping[int, str]:
+        """Write what the rows name, each once; return the rows that name nothing we know (a `Sink`)."""
+        poison = {row.seq: "no such projection" for row in rows if row.topic not in get_args(Projection)}
+        for kind in get_args(Projection):
+            named = [row for row in rows if row.topic == kind]
+            if named:
+                poison |= await self._named(kind, named)
+        return poison
+
+    async def close(self) -> None:
+        """The client is its owner's."""
+
+    async def _named(self, kind: Projection, rows: Sequence[OutboxRow]) -> dict[int, str]:
+        names = list(dict.fromkeys(row.key for row in rows))
+        try:
+            await self.project(kind, names)
+        except (ValueError, TypeError):
+            if len(names) > 1:
+                return await self._one_by_one(kind, rows)
+            log.exception("a projection cannot be made", extra={"kind": kind, "key": names[0]})
+            return {row.seq: "its row does not make a projection" for row in rows}
+        return {}
+
+    async def _one_by_one(self, kind: Projection, rows: Sequence[OutboxRow]) -> dict[int, str]:
+        poison: dict[int, str] = {}
+        for name in dict.fromkeys(row.key for row in rows):
+            poison |= await self._named(kind, [row for row in rows if row.key == name])
+        return poison
+
+    async def project(self, kind: Projection, names: Sequence[str]) -> int:
+        """Write the named projections of a kind as they are now; return how many changed."""
+        async with self._database.reading() as session:
+            placed = await self._read(session, kind, names)
+        return await self.write([write for _, write in placed])
+
+    async def _read(self, session: AsyncSession, kind: Projection, names: Sequence[str]) -> list[Placed]:
+        limit = len(names)
+        match kind:
+            case "api_key":
+                return await repository.key_writes(session, self._clock(), names, limit=limit)
+            case "instance":
+                return await repository.instance_writes(session, names, limit=limit)
+            case "price_book":
+                return await repository.book_writes(session, names, limit=limit)
+            case "price_schedule":
+                return await repository.schedule_writes(session, names, limit=limit)
+
+    async def all(self) -> int:
+        """Write every projection there is, a page at a time; return how many changed."""
+        pages: tuple[_Page, ...] = (
+            # Prices first: a key without them cannot be served.
+            lambda session, after: repository.book_writes(session, None, after, _PAGE),
+            lambda session, after: repository.schedule_writes(session, None, after, _PAGE),
+            lambda session, after: repository.instance_writes(session, None, after, _PAGE),
+            lambda session, after: repository.key_writes(session, self._clock(), None, after, _PAGE),
+        )
+        return sum([await self._every(page) for page in pages])
+
+    async def _every(self, page: _Page) -> int:
+        changed, after = 0, ""
+        while True:
+            async with self._database.reading() as session:
+                placed = await page(session, after)
+            if not placed:
+                return changed
+            changed += await self.write([write for _, write in placed])
+            after = placed[-1][0]
+
+    async def write(self, writes: Sequence[Write]) -> int:
+        """Write what was read; return how many changed. Those that Redis has newer ones of are left out."""
+        changed = 0
+        for start in range(0, len(writes), _AT_ONCE):
+            changed += sum(await asyncio.gather(*map(self._put, writes[start : start + _AT_ONCE])))
+        return changed
+
+    async def _put(self, write: Write) -> int:
+        if write.member_of is not None:
+            await self._redis.sadd(*write.member_of)
+        arguments: list[bytes | str | int] = [
+            write.version,
+            write.value,
+            write.lifetime_ms,
+            int(write.only_if_there),
+        ]
+        for channel, message in write.messages:
+            arguments += (channel, message)
+        return int(await self._script(keys=[write.key], args=arguments))
+
+
+async def project_all(database: Database, redis: Redis, clock: Clock) -> int:
+    """Rebuild all projections from the database; return how many changed. Harmless while others write."""
+    return await Projector(database, redis, clock).all()

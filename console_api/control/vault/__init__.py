@@ -1,0 +1,1 @@
+"""Credentials of other systems, sealed: connectors' and webhooks'."""

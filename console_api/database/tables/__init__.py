@@ -1,0 +1,40 @@
+"""Every table. Importing this package registers them all with `Base.metadata`."""
+
+from __future__ import annotations
+
+from console_api.database.tables.billing import (
+    Grant,
+    GrantCommand,
+    Order,
+    Payment,
+    Subscription,
+    WebhookDelivery,
+)
+from console_api.database.tables.catalogue import Plan, PriceBookRow, PriceScheduleRow, Product
+from console_api.database.tables.control import AuditEntry, Lease, OutboxRow, Secret
+from console_api.database.tables.directory import Membership, Org, Tenant, User
+from console_api.database.tables.instances import ApiKey, Instance, InstanceConfig
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "Grant",
+    "GrantCommand",
+    "Instance",
+    "InstanceConfig",
+    "Lease",
+    "Membership",
+    "Order",
+    "Org",
+    "OutboxRow",
+    "Payment",
+    "Plan",
+    "PriceBookRow",
+    "PriceScheduleRow",
+    "Product",
+    "Secret",
+    "Subscription",
+    "Tenant",
+    "User",
+    "WebhookDelivery",
+]

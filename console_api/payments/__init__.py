@@ -1,0 +1,1 @@
+"""Where money comes from: one port, and an adapter for each provider."""

@@ -1,0 +1,103 @@
+"""The console API with its control plane, on a free port over a test's own database."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvicorn
+from control_places import Place
+from control_world import World, add_token
+from multidict import CIMultiDictProxy
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from console_api.app import Config, create_app
+from console_api.control.plane import ControlConfig
+from kit.settings import (
+    ClickHouseSettings,
+    ConsoleApiSettings,
+    ControlSettings,
+    KafkaSettings,
+    RedisSettings,
+    SecretsSettings,
+)
+from schemas.directory import Role
+
+SERVICE_TOKEN = "service-token"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: Any
+
+
+@dataclass
+class Api:
+    """The API as clients of one world see it."""
+
+    url: str
+    http: aiohttp.ClientSession
+    redis: Redis
+    world: World
+    tokens: dict[tuple[str, str, Role], dict[str, str]] = field(default_factory=dict)
+
+    async def headers(self, role: Role, org_id: str | None = None, tenant_id: str = "") -> dict[str, str]:
+        """Return the headers of a caller; an empty `org_id` is the whole tenant."""
+        whom = (tenant_id or self.world.tenant_id, self.world.org_id if org_id is None else org_id, role)
+        if whom not in self.tokens:
+            self.tokens[whom] = await add_token(self.redis, *whom)
+        return self.tokens[whom]
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        role: Role = "owner",
+        **extra: str,
+    ) -> Answer:
+        sent = {**(headers or await self.headers(role)), **extra}
+        url = f"{self.url}/api/v1{path}"
+        async with self.http.request(method, url, json=body, headers=sent) as answer:
+            text = await answer.text()
+            return Answer(
+                answer.status, answer.headers, (await answer.json(content_type=None)) if text else None
+            )
+
+
+@asynccontextmanager
+async def serving(place: Place, redis_url: str, kafka: str, world: World) -> AsyncIterator[str]:
+    """Serve the API until the block ends; yield its base URL."""
+    config = Config(
+        api=ConsoleApiSettings(),
+        redis=RedisSettings(url=redis_url),
+        clickhouse=ClickHouseSettings(url="http://127.0.0.1:1"),
+        kafka=KafkaSettings(bootstrap=kafka),
+        control=ControlConfig(
+            place.settings,
+            SecretsSettings(),
+            ControlSettings(service_token=SecretStr(SERVICE_TOKEN), relay_poll_ms=50),
+            place.data_dir,
+        ),
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(config, world.clock), log_config=None))
+    task = asyncio.create_task(server.serve([listener]))
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
