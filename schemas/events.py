@@ -242,7 +242,8 @@ class LimitEvent(Struct, frozen=True, kw_only=True):
     """A threshold of a limit was crossed (topic `credits.limits`), once per threshold and period.
 
     `used_permille` of the limit: 500, 800, 1,000. Of a wallet the limit is what was granted; a period of 0
-    means that it has none. `period_start_ms` begins anew when credits are added.
+    means that it has none. `period_start_ms` begins anew when credits are added. Of an instance's cap it is
+    the start of the day or month (UTC), and another cap has thresholds of its own.
     """
 
     v: Version = EVENT_VERSION

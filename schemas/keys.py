@@ -84,6 +84,11 @@ def counter(partition: int, instance_id: str, window: str = "total", start_ms: i
     return f"{{p{partition}}}:counter:{instance_id}:{window}:{start_ms}"
 
 
+def limits_told(partition: int, instance_id: str, window: str, start_ms: int) -> str:
+    """Set: `<cap>:<permille>` of the thresholds of an instance's cap that were told in that window."""
+    return f"{{p{partition}}}:limits_told:{instance_id}:{window}:{start_ms}"
+
+
 def outbox(partition: int) -> str:
     """Stream: ledger entries the relay has yet to publish; ids are `<seq>-0`."""
     return f"{{p{partition}}}:outbox"

@@ -30,7 +30,7 @@ async def main() -> None:
     spool_dir: Path = stack.data_dir / "spool" / "relay"
     publisher = Publisher(kafka, load(SpoolSettings), spool_dir)
     await publisher.start()
-    relay = OutboxRelay(redis, kafka)
+    relay = OutboxRelay(redis, kafka, clock.now_ms)
     reaper = Reaper(redis, publisher, kafka.partitions, clock.now_ms)
 
     async def readiness() -> dict[str, str]:

@@ -17,11 +17,13 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from kit.clock import Clock
 from kit.publisher import new_producer
 from kit.settings import KafkaSettings
 from schemas import keys, topics
 from schemas.events import LedgerEntry, LimitEvent, encode
 from streams import outbox
+from streams.relay.caps import CapWatch
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,10 @@ _SEND_TIMEOUT_S = 15.0
 class OutboxRelay:
     """Publishes every partition's outbox, in order."""
 
-    def __init__(self, redis: Redis, kafka: KafkaSettings) -> None:
+    def __init__(self, redis: Redis, kafka: KafkaSettings, clock: Clock) -> None:
         self._redis = redis
+        self._clock = clock
+        self._caps = CapWatch(redis)
         self._trim = redis.register_script(_TRIM)
         self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
@@ -79,7 +83,9 @@ class OutboxRelay:
             # Facts so far: the later one of the same entry says it all.
             entries.update({entry.entry_id: entry for entry in said})
             limits += crossed
-        await self._publish(partition, list(entries.values()), limits)
+        caps = await self._caps.crossed(partition, entries.values(), self._clock())
+        await self._publish(partition, list(entries.values()), [*limits, *caps])
+        await self._caps.told(partition, caps)
         published = [arg for i, fields in messages for arg in (i, _digest(fields[b"entries"]))]
         await self._trim(keys=[key], args=published)
         self.published += len(entries)

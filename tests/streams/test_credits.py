@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from hashlib import sha1
 from pathlib import Path
@@ -11,24 +10,20 @@ from typing import Any
 
 import msgspec
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer
-from streams_rig import BOOK, RATES, RUN_COSTS, Rig, eventually, run_events, running
+from credits_org import Org, now, read
+from streams_rig import RATES, RUN_COSTS, Rig, eventually, run_events, running
 
 from metering.prices import PriceBook
-from metering.settling import StoredWallet
+from metering.windows import start_of
 from schemas import keys, topics
-from schemas.directory import LimitState
+from schemas.directory import InstanceRecord, Limits, LimitState
 from schemas.events import (
     CorrectionEvent,
     DeadLetter,
-    GrantEvent,
     LedgerEntry,
     LimitEvent,
-    RunEvent,
     TokenEvent,
 )
-from schemas.partitioning import partition_of
-from schemas.topics import Topic
 
 TRIM = (Path(__file__).parents[2] / "streams" / "relay" / "trim.lua").read_text()
 METERING, RELAY = "streams.metering", "streams.relay"
@@ -47,109 +42,6 @@ async def rig(tmp_path_factory: Any) -> AsyncIterator[Rig]:
         started.start(METERING)
         started.start(RELAY, instance="relay")
         yield started
-
-
-class Org:
-    """One organisation, seen from outside."""
-
-    def __init__(self, rig: Rig, org_id: str) -> None:
-        self.rig = rig
-        self.id = org_id
-        self.partition = partition_of(org_id, rig.kafka.partitions)
-
-    async def command(self, action: str = "issue", grant: str = "g", **fields: Any) -> None:
-        known = {"kind": "purchase", "amount_micro": 0, "occurred_at_ms": _now()}
-        await self.rig.send(
-            topics.GRANTS,
-            [
-                GrantEvent(
-                    **{
-                        **known,
-                        "grant_id": grant,
-                        "tenant_id": "t",
-                        "org_id": self.id,
-                        "action": action,
-                        **fields,
-                    }
-                )
-            ],
-        )
-
-    def whose(self, run: str, started_at_ms: int = 0) -> dict[str, Any]:
-        now = _now()
-        return {
-            "tenant_id": "t",
-            "org_id": self.id,
-            "instance_id": f"inst-{self.id}",
-            "run_id": f"{self.id}-{run}",
-            "channel": "api",
-            "price_version": BOOK.version,
-            "started_at_ms": started_at_ms or now,
-            "occurred_at_ms": now,
-        }
-
-    async def use(self, run: str, output: int, *, seq: int = 1, final: bool = False) -> None:
-        """One model call has used so much so far: 100 tokens in at 1, its output at 4 micro-credits."""
-        event = TokenEvent(
-            **self.whose(run), call_id=run, seq=seq, model="m", input_uncached=100, output=output, final=final
-        )
-        await self.rig.send(topics.TOKENS, [event])
-
-    async def close(self, run: str) -> None:
-        await self.rig.send(topics.RUNS, [RunEvent(**self.whose(run), status="completed", model="m")])
-
-    async def hold(self, run: str, micro: int) -> None:
-        """What an admission does."""
-        redis, p, run_id = self.rig.redis, self.partition, f"{self.id}-{run}"
-        await redis.hset(keys.holds(p, self.id), run_id, micro)
-        await redis.hincrby(keys.held_by_instance(p, self.id), f"inst-{self.id}", micro)
-        await redis.hincrby(keys.wallet(p, self.id), "held", micro)
-        await redis.sadd(keys.running(p, f"inst-{self.id}"), run_id)
-
-    async def wallet(self) -> dict[str, int]:
-        fields = await self.rig.redis.hgetall(keys.wallet(self.partition, self.id))
-        return {name.decode(): int(value) for name, value in fields.items() if name != b"schedule"}
-
-    async def stored(self) -> StoredWallet:
-        blob = await self.rig.redis.get(keys.wallet_state(self.partition, self.id))
-        return msgspec.msgpack.decode(blob, type=StoredWallet)
-
-    async def has(self, what: str, **expected: int) -> None:
-        """Wait until the wallet's fields are these, and see that they add up."""
-        last: dict[str, int] = {}
-
-        async def reached() -> bool:
-            last.update(await self.wallet())
-            return {name: last.get(name, 0) for name in expected} == expected
-
-        try:
-            await eventually(reached, what, 30)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {last}") from None
-        gone = last["charged"] + last["expired"] + last["voided"] + last["refunded"]
-        assert last["balance"] == last["granted"] - gone
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-async def read(rig: Rig, topic: Topic, org_id: str, enough: Any) -> list[Any]:
-    """Return an organisation's records of a topic, once `enough` says so."""
-    consumer = AIOKafkaConsumer(
-        topic.name, bootstrap_servers=rig.kafka.bootstrap, auto_offset_reset="earliest", group_id=None
-    )
-    await consumer.start()
-    found: list[Any] = []
-    try:
-        async with asyncio.timeout(30):
-            while not enough(found):
-                event = msgspec.json.decode((await consumer.getone()).value, type=topic.event)
-                if getattr(event, "org_id", org_id) == org_id:
-                    found.append(event)
-    finally:
-        await consumer.stop()
-    return found
 
 
 async def test_a_plan_burns_before_a_purchase_and_a_voided_grant_is_gone(rig: Rig) -> None:
@@ -184,7 +76,7 @@ async def test_credits_expire_though_nobody_uses_the_wallet_and_roll_over_up_to_
         grant="plan-1",
         kind="plan",
         amount_micro=1_000,
-        expires_at_ms=_now() + 3_000,
+        expires_at_ms=now() + 3_000,
         rollover_cap_micro=300,
         rollover_ms=3_600_000,
     )
@@ -349,7 +241,7 @@ async def test_what_a_wallet_would_refuse_and_what_is_too_late_are_dead_letters(
     await org.command(grant="returned", amount_micro=5)
     await org.command("refund", "g", amount_micro=0, command_id="r-1")
     await org.command("void", "g")
-    old = org.whose("old", started_at_ms=_now() - 30 * 86_400_000)
+    old = org.whose("old", started_at_ms=now() - 30 * 86_400_000)
     event = TokenEvent(**old, call_id="old", seq=1, model="m", input_uncached=100, output=10, final=True)
     await rig.send(topics.TOKENS, [event])
     rerate = CorrectionEvent(**org.whose("r1"), request_id="q", kind="rerate", new_price_version="nowhere")
@@ -391,3 +283,41 @@ async def test_an_entry_that_stands_where_a_published_one_stood_is_not_trimmed_w
     assert await trim(keys=[key], args=["7-0", digest]) == 0
     assert await trim(keys=[key], args=["7-0", sha1(b"cut anew").hexdigest()]) == 1
     assert await redis.xlen(key) == 0
+
+
+async def test_each_threshold_of_an_instances_cap_is_told_once(rig: Rig) -> None:
+    org = Org(rig, "capped")
+    limits = Limits(daily_cap_micro=2_000)
+    record = InstanceRecord(
+        instance_id=f"inst-{org.id}",
+        tenant_id="t",
+        org_id=org.id,
+        name="Capped",
+        status="active",
+        default_model="m",
+        models=("m",),
+        limits=limits,
+    )
+    await rig.redis.set(keys.instance(record.instance_id), msgspec.json.encode(record))
+    await org.command(grant="g", amount_micro=1_000_000)
+    started = now()
+    for run in range(5):
+        # 900 each: beyond a half with the second, beyond all of it with the third.
+        await org.use(f"r{run}", 200, final=True, started_at_ms=started)
+        await org.has("the run is charged", charged=900 * (run + 1))
+
+    told: list[LimitEvent] = await read(
+        rig,
+        topics.LIMITS,
+        org.id,
+        lambda found: any(e.used_permille == 1_000 and e.scope == "instance_day" for e in found),
+    )
+    told = [event for event in told if event.scope != "org_wallet"]
+    assert [event.used_permille for event in told] == [500, 800, 1_000]
+    assert {event.limit_micro for event in told} == {2_000}
+    assert {event.scope for event in told} == {"instance_day"}
+    assert {event.period_start_ms for event in told} == {start_of("day", started)}
+    marks = await rig.redis.smembers(
+        keys.limits_told(org.partition, record.instance_id, "day", start_of("day", started))
+    )
+    assert marks == {b"2000:500", b"2000:800", b"2000:1000"}
