@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -175,7 +176,19 @@ async def settle(world: World) -> list[Difference]:
         await eventually(agreed, "all outputs agree", _AGREE_S)
     except TookTooLong:
         return found or [Difference("other", "stack", "the outputs could not be read")]
-    return []
+    return await _reconciled(world)
+
+
+async def _reconciled(world: World) -> list[Difference]:
+    """Ask the product's own reconciliation, too: it has to agree with the independent judge."""
+    status, said = await world.runmeter("reconcile", "--json")
+    if not status:
+        return []
+    try:
+        differences = json.loads(said.splitlines()[-1])["differences"]
+    except (ValueError, IndexError, KeyError):
+        differences = [said[-500:]]
+    return [Difference("other", "reconcile", str(line)) for line in differences[:20]]
 
 
 async def _judged(world: World) -> list[Difference]:
