@@ -26,6 +26,10 @@ _DECODERS: dict[str, Callable[[bytes], MeteredEvent | GrantEvent]] = {
 Read = tuple[MeteredEvent | GrantEvent, bool]
 
 
+#: Reasons for which there is no event at all: the warehouse has no row of such a record either.
+UNREADABLE = frozenset({"empty_value", "undecodable", "invalid_event", "wrong_partition"})
+
+
 class Poison(Exception):
     """A record that can never be applied. `reason` is one of a few stable words."""
 
@@ -67,7 +71,7 @@ def _rerated(correction: CorrectionEvent) -> str:
     if correction.kind != "rerate":
         return ""
     if not correction.new_price_version:
-        raise Poison("invalid_event", "a rerate names a new_price_version")
+        raise Poison("invalid_correction", "a rerate names a new_price_version")
     return correction.new_price_version
 
 

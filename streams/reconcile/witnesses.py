@@ -16,6 +16,7 @@ from metering.prices import PriceBook
 from metering.totals import COUNTERS, Totals
 from schemas import keys, topics
 from schemas.partitioning import partition_of
+from streams.metering.reader import UNREADABLE
 from streams.reconcile.recompute import Coordinate, Org
 from streams.replay import letters
 
@@ -89,13 +90,15 @@ class Stores:
         return found
 
     async def refused(self) -> tuple[frozenset[Coordinate], frozenset[Coordinate]]:
-        """Return the records that metering, and those that the warehouse, made dead letters of."""
-        metering: set[Coordinate] = set()
-        warehouse: set[Coordinate] = set()
+        """Return the records that became dead letters, and those among them that ClickHouse has no row of."""
+        refused: set[Coordinate] = set()
+        unstored: set[Coordinate] = set()
         async for letter in letters(self._kafka):
-            mine = warehouse if letter.worker.startswith("warehouse") else metering
-            mine.add((letter.topic, letter.partition, letter.offset))
-        return frozenset(metering), frozenset(warehouse)
+            at = (letter.topic, letter.partition, letter.offset)
+            refused.add(at)
+            if letter.reason in UNREADABLE:
+                unstored.add(at)
+        return frozenset(refused), frozenset(unstored)
 
     async def runs(self, org: Org, since: str) -> dict[str, RunRow]:
         bound = {"tenant": org.tenant_id, "org": org.org_id, "since": since}

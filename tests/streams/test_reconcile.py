@@ -69,6 +69,11 @@ async def _fill(house: Warehouse) -> None:
     await rig.send(topics.CORRECTIONS, [CorrectionEvent(**whose, request_id="q", kind="void")])
     spent = GrantEvent(grant_id="g-5", org_id="org-5", action="void", command_id="v-5", **grant)
     await rig.send(topics.GRANTS, [spent])
+    # What has no row anywhere, and what has one although it was refused.
+    rerate = CorrectionEvent(**whose, request_id="nameless", kind="rerate")
+    await rig.send(topics.CORRECTIONS, [rerate])
+    for value in (b"{not json", b"[]"):
+        await rig.producer.send_and_wait(topics.RUNS.name, value, key=ORG.encode(), partition=partition)
 
     async def exact() -> bool:
         report = await report_of(house)
