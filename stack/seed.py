@@ -1,11 +1,13 @@
 """The demo's tenant: one organisation with three instances, their keys and credits.
 
 The plain keys are kept in `<data>/demo.json`, readable by its owner only, so that they are the same after a
-restart. Everything else goes where the control plane would put it.
+restart. Everything else comes about as a purchase would have it: in the control plane's database, and from
+there through its outbox to Redis and Kafka.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +15,43 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from console_api.catalogue import service as catalogue
+from console_api.catalogue.models import EntitlementTerms, PlanTerms, ProductTerms
+from console_api.control.credits import service as credits
+from console_api.control.directory import prices
+from console_api.control.directory import service as directory
+from console_api.control.directory.models import Configuration
+from console_api.control.outbox.kafka_sink import KafkaSink
+from console_api.control.outbox.relay import Relay
+from console_api.control.projections.service import Projector
+from console_api.database.engine import Database, connect
+from console_api.database.migrate import migrate
+from console_api.database.tables import Org
+from console_api.keys import repository as api_key_rows
+from console_api.keys import service as minting
+from console_api.keys.models import NewKey
 from kit import api_keys, clock, redis_client
-from kit.publisher import new_producer
-from kit.settings import KafkaSettings, RedisSettings, StackSettings, load
+from kit.settings import ControlSettings, DatabaseSettings, KafkaSettings, RedisSettings, load
 from metering.catalog import list_price_book
-from metering.price_schedule import Entry, PriceSchedule
+from metering.price_schedule import version_at
 from metering.prices import MICRO_PER_CREDIT
-from schemas import keys, topics
-from schemas.directory import AccessTokenRecord, ApiKeyRecord, InstanceRecord, KeyKind
-from schemas.events import GrantEvent, encode
-from schemas.partitioning import partition_of
+from schemas import keys
+from schemas.directory import AccessTokenRecord, KeyKind
+from schemas.events import GrantEvent
 
+#: The page that the demo's widgets are embedded in.
+DEMO_ORIGIN = "http://localhost:8000"
+
+_ACTOR = "demo"
 _CREDITS = 100_000
+#: Of the page that the demo's widgets are embedded in.
+WIDGET_ORIGIN = "http://localhost:8000"
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5")
 _MARK_UP_PERCENT = 20
+_SENT_WITHIN_S = 30.0
+_ORIGINS: dict[KeyKind, list[str]] = {"secret": [], "widget": [DEMO_ORIGIN]}
 
 
 class DemoInstance(Struct, frozen=True, kw_only=True):
@@ -86,81 +110,97 @@ def access(data_dir: Path) -> DemoAccess:
     return made
 
 
-async def seed() -> DemoAccess:
-    """Seed the stack of the settings, and return its demo credentials."""
-    demo = access(load(StackSettings).data_dir)
-    await write(demo, load(RedisSettings), load(KafkaSettings))
-    return demo
+async def write(demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSettings, data: Path) -> None:
+    """Make the demo's tenant and return once gateways know it. Doing it again changes nothing.
 
-
-async def write(demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSettings) -> None:
-    """Write the demo's projections and grant its credits. Doing it again changes nothing."""
+    `data` is the folder of the embedded database, used unless the settings name another one.
+    """
     redis = redis_client.connect(redis_settings)
+    database = connect(load(DatabaseSettings), data)
     try:
-        await _prices(redis, demo.tenant_id)
-        for instance in demo.instances:
-            await _instance(redis, demo, instance)
+        await migrate(database)
+        async with database.writing() as session:
+            await _tenant(session, demo, clock.now_ms())
+        await _sent(database, redis, kafka)
         token = AccessTokenRecord(subject="demo-owner", tenant_id=demo.tenant_id, org_id=demo.org_id)
         await redis.set(keys.access_token(api_keys.digest(demo.admin_token)), msgspec.json.encode(token))
     finally:
+        await database.close()
         await redis.aclose()
-    await _grant(demo, kafka)
 
 
-async def _prices(redis: Redis, tenant_id: str) -> None:
-    book = list_price_book(datetime.now(UTC), _MARK_UP_PERCENT)
-    await redis.set(keys.price_book(book.version), msgspec.json.encode(book))
-    schedule = PriceSchedule((Entry(effective_from_ms=0, version=book.version),))
-    await redis.set(keys.price_schedule(tenant_id), msgspec.json.encode(schedule))
-
-
-async def _instance(redis: Redis, demo: DemoAccess, instance: DemoInstance) -> None:
-    record = InstanceRecord(
-        instance_id=instance.instance_id,
-        tenant_id=demo.tenant_id,
-        org_id=demo.org_id,
-        name=instance.name,
-        status="active",
-        default_model=instance.default_model,
-        models=_MODELS,
-        system_prompt=f"You are the {instance.name.lower()} of a small company. Answer briefly.",
-        greeting="Hello! How can I help?",
-        tools=("calculator", "current_time"),
-        max_output_tokens=1_024,
-        created_at_ms=clock.now_ms(),
+async def _tenant(session: AsyncSession, demo: DemoAccess, now: int) -> None:
+    await directory.ensure_tenant(session, demo.tenant_id, "Demo marketplace", now)
+    await _prices(session, demo.tenant_id, now)
+    org = await directory.ensure_org(session, demo.tenant_id, "Demo company", at_ms=now, org_id=demo.org_id)
+    product = ProductTerms(name="Agent", description="An agent that answers with tools.")
+    await catalogue.ensure_product(session, demo.tenant_id, "agent", product, actor=_ACTOR, at_ms=now)
+    terms = PlanTerms(
+        product="agent",
+        name="Demo",
+        entitlements=EntitlementTerms(models=list(_MODELS), tools=["calculator", "current_time"]),
     )
-    await redis.set(keys.instance(record.instance_id), msgspec.json.encode(record))
-    await redis.sadd(keys.org_instances(demo.org_id), record.instance_id)
-    kinds: tuple[tuple[KeyKind, str], ...] = (("secret", instance.api_key), ("widget", instance.widget_key))
+    plan = await catalogue.ensure_plan(session, demo.tenant_id, "demo", terms, actor=_ACTOR, at_ms=now)
+    for instance in demo.instances:
+        await _instance(session, org, plan.plan_id, instance, now)
+    await credits.issue(session, _grant(demo, now), actor=_ACTOR, at_ms=now)
+
+
+async def _prices(session: AsyncSession, tenant_id: str, now: int) -> None:
+    book = list_price_book(datetime.now(UTC), _MARK_UP_PERCENT)
+    await prices.publish_book(session, tenant_id, book, actor=_ACTOR, at_ms=now)
+    schedule = await prices.scheduled(session, tenant_id)
+    if not schedule.entries:
+        await prices.schedule_book(session, tenant_id, book.version, 0, actor=_ACTOR, at_ms=now)
+    elif version_at(schedule, now) != book.version:
+        # List prices changed since the last start; what runs now is priced as it began.
+        await prices.schedule_book(session, tenant_id, book.version, now + 1_000, actor=_ACTOR, at_ms=now)
+
+
+async def _instance(session: AsyncSession, org: Org, plan_id: str, demo: DemoInstance, now: int) -> None:
+    row = await directory.add_instance(
+        session,
+        org,
+        plan_id,
+        demo.name,
+        actor=_ACTOR,
+        at_ms=now,
+        instance_id=demo.instance_id,
+        status="active",
+        configuration=Configuration(
+            model=demo.default_model,
+            system_prompt=f"You are the {demo.name.lower()} of a small company. Answer briefly.",
+            greeting="Hello! How can I help?",
+        ),
+    )
+    kinds: tuple[tuple[KeyKind, str], ...] = (("secret", demo.api_key), ("widget", demo.widget_key))
     for kind, key in kinds:
-        stored = ApiKeyRecord(
-            key_id=f"key_{key.split('_')[2]}",
-            kind=kind,
-            tenant_id=demo.tenant_id,
-            org_id=demo.org_id,
-            instance_id=instance.instance_id,
-        )
-        await redis.set(keys.api_key(api_keys.digest(key)), msgspec.json.encode(stored))
+        if await api_key_rows.by_digest(session, api_keys.digest(key)) is None:
+            wanted = NewKey(kind=kind, name=f"Demo {kind} key", allowed_origins=_ORIGINS[kind])
+            await minting.mint(session, row, wanted, actor=_ACTOR, at_ms=now, key=key)
 
 
-async def _grant(demo: DemoAccess, kafka: KafkaSettings) -> None:
-    grant = GrantEvent(
+def _grant(demo: DemoAccess, now: int) -> GrantEvent:
+    return GrantEvent(
         grant_id=f"demo-{demo.org_id}",
         tenant_id=demo.tenant_id,
         org_id=demo.org_id,
         kind="trial",
         amount_micro=_CREDITS * MICRO_PER_CREDIT,
         reason="credits of the demo",
-        occurred_at_ms=clock.now_ms(),
+        occurred_at_ms=now,
     )
-    producer = new_producer(kafka)
-    await producer.start()
-    try:
-        await producer.send_and_wait(
-            topics.GRANTS.name,
-            encode(grant),
-            key=demo.org_id.encode(),
-            partition=partition_of(demo.org_id, kafka.partitions),
-        )
-    finally:
-        await producer.stop()
+
+
+async def _sent(database: Database, redis: Redis, kafka: KafkaSettings) -> None:
+    """Send what the outbox holds, or wait until another relay has."""
+    settings = load(ControlSettings)
+    projector = Projector(database, redis, clock.now_ms)
+    relays = (
+        Relay(database, "redis", projector, settings, clock.now_ms),
+        Relay(database, "kafka", KafkaSink(kafka), settings, clock.now_ms),
+    )
+    async with asyncio.timeout(_SENT_WITHIN_S):
+        for relay in relays:
+            await relay.drain()
+            await relay.close()

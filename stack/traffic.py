@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from stack import seed
 from stack.seed import DemoAccess, DemoInstance
 
 Kind = Literal["plain", "stream", "cancel", "leave", "fail"]
@@ -114,6 +115,8 @@ class Traffic:
                 (" [[fault:500]]", " [[fault:cut:3]]", " [[fault:no-usage]]")
             )
         headers = {"X-API-Key": key, "Idempotency-Key": f"{self._prefix}-{number}"}
+        if source == "widget":
+            headers["Origin"] = seed.DEMO_ORIGIN
         for _ in range(_TRIES):
             try:
                 run = await self._attempt(session, headers, body, kind)

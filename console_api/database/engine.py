@@ -73,7 +73,7 @@ def connect(settings: DatabaseSettings, data_dir: Path) -> Database:
     timeout_s = settings.busy_timeout_ms / 1000
     if url.get_backend_name() == "sqlite":
         if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            _own_file(Path(url.database))
         engine = create_async_engine(
             url, connect_args={"timeout": timeout_s}, pool_size=settings.max_connections, max_overflow=0
         )
@@ -102,6 +102,12 @@ def is_outage(error: Exception) -> bool:
         return isinstance(error, PoolTimeout | OSError)
     too_busy = getattr(error.orig, "sqlstate", None) in _TOO_BUSY
     return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or too_busy
+
+
+def _own_file(path: Path) -> None:
+    """Make the file if it is not there, for its owner's eyes only; its journals get the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
 
 
 def url_of(settings: DatabaseSettings, data_dir: Path) -> URL:

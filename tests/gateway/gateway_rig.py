@@ -196,6 +196,7 @@ class Plane:
         tools: tuple[str, ...] = ("calculator", "current_time"),
         limits: Limits | None = None,
         tenant_id: str = "",
+        instance_fields: dict[str, Any] | None = None,
         **key_fields: Any,
     ) -> Tenant:
         """Return a new org with one instance, one key and credits, as projections hold them."""
@@ -212,6 +213,7 @@ class Plane:
             tools=tools,
             max_output_tokens=4_096,
             limits=limits or Limits(),
+            **(instance_fields or {}),
         )
         record = ApiKeyRecord(
             key_id=minted.key_id,
@@ -289,7 +291,7 @@ async def open_plane(folder: Path, bootstrap: str, redis_url: str) -> AsyncItera
     """Seed the stores; yield a plane without processes, and stop those it was asked for."""
     kafka_settings, redis_settings = KafkaSettings(bootstrap=bootstrap), RedisSettings(url=redis_url)
     demo = seed.access(folder)
-    await seed.write(demo, redis_settings, kafka_settings)
+    await seed.write(demo, redis_settings, kafka_settings, folder)
     redis = redis_client.connect(redis_settings)
     plane = Plane(folder, bootstrap, redis_url, redis)
     plane.tenant_id = demo.tenant_id

@@ -26,6 +26,11 @@ async def publish_book(
     return True
 
 
+async def scheduled(session: AsyncSession, tenant_id: str) -> PriceSchedule:
+    """Return a tenant's schedule; an empty one for whoever has none."""
+    return await repository.schedule(session, tenant_id) or PriceSchedule()
+
+
 async def schedule_book(
     session: AsyncSession, tenant_id: str, version: str, from_ms: int, *, actor: str, at_ms: int
 ) -> PriceSchedule:

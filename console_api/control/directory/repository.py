@@ -139,6 +139,11 @@ async def has_book(session: AsyncSession, tenant_id: str, version: str) -> bool:
     return await session.get(PriceBookRow, (version, tenant_id)) is not None
 
 
+async def schedule(session: AsyncSession, tenant_id: str) -> PriceSchedule | None:
+    row = await session.get(PriceScheduleRow, tenant_id)
+    return row.schedule if row is not None else None
+
+
 async def locked_schedule(session: AsyncSession, tenant_id: str, at_ms: int) -> PriceScheduleRow:
     """Return a tenant's schedule, locked; an empty one is made for whoever has none."""
     await insert_if_new(

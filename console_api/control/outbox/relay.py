@@ -83,17 +83,26 @@ class Relay:
 
     async def turn(self) -> int:
         """Send one batch, if there is one and this process leads; return how many rows that was."""
-        async with self._database.reading() as session:
-            if not await repository.has_pending(session, self._lane):
-                return 0
+        if not await self._waits():
+            return 0
         async with self._lease.leading() as leads:
             return await self._send() if leads else 0
+
+    async def drain(self) -> None:
+        """Send until nothing waits; what another relay leads in is waited for. Raises one of `OUTAGES`."""
+        while await self._waits():
+            if not await self.turn():
+                await asyncio.sleep(self._settings.relay_poll_ms / 1000)
 
     async def close(self) -> None:
         """Close the sink, and let another relay lead at once."""
         await self._sink.close()
         with contextlib.suppress(*OUTAGES):
             await self._lease.free()
+
+    async def _waits(self) -> bool:
+        async with self._database.reading() as session:
+            return await repository.has_pending(session, self._lane)
 
     async def _send(self) -> int:
         async with self._database.reading() as session:
