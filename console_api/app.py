@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from console_api import errors
 from console_api.auth.endpoints import router as auth
 from console_api.catalogue.endpoints import router as catalogue
+from console_api.configuration.endpoints import router as configuration
 from console_api.control import plane
 from console_api.control.plane import ControlConfig
 from console_api.edge import Edge
@@ -77,7 +78,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
     )
     for router in (auth, instances, usage, runs, wallet, ledger, live, health):
         app.include_router(router)
-    for router in (catalogue, keys) if config.control else ():
+    for router in (catalogue, configuration, keys) if config.control else ():
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:

@@ -68,6 +68,8 @@ class Branding(Struct, frozen=True, kw_only=True):
     #: `#rrggbb`.
     colour: str = ""
     logo_url: str = ""
+    #: The corner of the page that the widget opens in.
+    position: Literal["right", "left"] = "right"
 
 
 class InstanceRecord(Struct, frozen=True, kw_only=True):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from console_api.auth.service import PrincipalDep
 from console_api.catalogue import service
@@ -19,7 +18,7 @@ from console_api.catalogue.models import (
     ProductView,
 )
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
-from kit.problems import InvalidRequest
+from console_api.etags import ExpectedDep, tag
 
 View = TypeVar("View", ProductView, PlanView)
 
@@ -28,28 +27,6 @@ router = APIRouter(prefix="/api/v1", tags=["catalogue"])
 CodeDep = Annotated[Code, Path()]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=1024)]
-
-
-def _expected(
-    if_match: Annotated[
-        str | None, Header(max_length=64, description='The ETag you read, e.g. `"3"`')
-    ] = None,
-    if_none_match: Annotated[str | None, Header(max_length=64, description="`*`: only create")] = None,
-) -> int | None:
-    """Return the version that the caller expects, 0 for none yet."""
-    if if_match is not None:
-        tag = re.fullmatch(r'"(\d{1,18})"', if_match)
-        if tag is None:
-            raise InvalidRequest("If-Match takes the ETag of the answer you read.")
-        return int(tag[1])
-    if if_none_match is not None:
-        if if_none_match != "*":
-            raise InvalidRequest("If-None-Match takes only `*` here.")
-        return 0
-    return None
-
-
-ExpectedDep = Annotated[int | None, Depends(_expected)]
 
 
 @router.get("/products", summary="What is on offer")
@@ -113,5 +90,5 @@ async def put_plan(
 
 
 def _tagged(view: View, response: Response) -> View:
-    response.headers["ETag"] = f'"{view.version}"'
+    tag(response, view.version)
     return view

@@ -13,6 +13,10 @@ class PreconditionFailed(Problem):
     status, code, title = 412, "precondition_failed", "It has changed since you read it"
 
 
+class PreconditionRequired(Problem):
+    status, code, title = 428, "precondition_required", "Say which version your change is based on"
+
+
 class DatabaseAway(Unavailable):
     """The database cannot answer now."""
 

@@ -1,0 +1,1 @@
+"""What an instance's owners decide about it, within its plan."""
