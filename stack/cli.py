@@ -25,7 +25,7 @@ COMMANDS: dict[str, Command] = {
     "up": Command("start the stack", up.add_up_arguments, up.up),
     "replay": Command("publish dead letters again", replay.add_arguments, replay.run),
     "reconcile": Command("compute everything anew and compare", reconcile.add_arguments, reconcile.run),
-    "correct": Command("void, amend or rerate runs", correct.add_arguments, correct.run),
+    "correct": Command("correct what runs cost, or charge late usage", correct.add_arguments, correct.run),
     "checkpoint": Command("copy Valkey's state now", checkpoints.add_arguments, checkpoints.run),
     "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),
     "status": Command("show what runs", up.add_json_argument, up.status),

@@ -1,4 +1,4 @@
-"""`runmeter correct`: void a run, replace what a call used, or price runs anew.
+"""`runmeter correct`: void a run, replace what a call used, price runs anew, charge what was not reported.
 
 A correction becomes an adjustment of the wallet from now on; what was charged stays in the ledger. It applies
 once, by its request id, which is made of what is asked unless given: asking again changes nothing.
@@ -27,7 +27,7 @@ from metering.runs import merge
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, encode
 from schemas.partitioning import partition_of
-from stack import reconcile
+from stack import backfill, reconcile
 from stack.errors import StackError
 from streams.outbox import MeteredRun
 
@@ -61,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rerate.add_argument("--org", default="")
     rerate.add_argument("--from", dest="since", type=reconcile.moment, default=0)
     rerate.add_argument("--to", dest="until", type=reconcile.moment, default=0)
+    late = kinds.add_parser("backfill", help="charge usage that was never reported, from a file")
+    backfill.add_arguments(late)
     for one in (void, amend, rerate):
         one.add_argument("--request-id", default="", help="names the correction; applies once")
         one.add_argument("--reason", default="")
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.kind == "rerate" and bool(args.run) == bool(args.org and args.since and args.until):
         raise StackError("give either --run, or --org with --from and --to")
     try:
-        changes = asyncio.run(correct(args))
+        changes = asyncio.run(backfill.backfill(args) if args.kind == "backfill" else correct(args))
     except (KafkaError, RedisError, ClickHouseError, OSError) as error:
         raise StackError(f"a store could not be reached: {error}") from error
     total = sum(changes.values())
