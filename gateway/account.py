@@ -35,6 +35,8 @@ class RunAccount:
         self._state: RunState | None = None
         self._text: list[str] = []
         self._counted: dict[str, int] = {}
+        #: The latest word on each model and tool call.
+        self._heard: dict[str, TokenEvent | ToolCallEvent] = {}
         self._open_call: CallStarted | None = None
         self._open_text: list[str] = []
 
@@ -48,23 +50,26 @@ class RunAccount:
                 self._open_call, self._open_text = frame, []
                 self._counted[frame.call_id] = frame.input_tokens
             case UsageReported() | ToolCallFinished():
-                self._fold(frame.event)
+                self._hear(frame.event)
                 if isinstance(frame.event, TokenEvent) and frame.event.final:
                     self._open_call = None
             case _:
                 pass
 
-    def _fold(self, event: TokenEvent | ToolCallEvent) -> None:
+    def _hear(self, event: TokenEvent | ToolCallEvent) -> None:
         self._state = fold(self._state, ((event, False),))
+        self._heard[event.call_id if isinstance(event, TokenEvent) else event.tool_call_id] = event
 
-    def take_over(self, now_ms: int) -> TokenEvent | None:
-        """Return the usage event of the call that was open when the runner died, from what it sent."""
+    def heard(self) -> list[TokenEvent | ToolCallEvent]:
+        """Return the latest word on each call: what has to be durable for the run to be metered."""
+        return list(self._heard.values())
+
+    def take_over(self, now_ms: int) -> None:
+        """Say what the call that was open when the runner died has used, from what it sent."""
         call = self._open_call
-        if call is None:
-            return None
-        event = self._word_on(call, tokens.count("".join(self._open_text), call.model), now_ms)
-        self._fold(event)
-        return event
+        if call is not None:
+            counted = tokens.count("".join(self._open_text), call.model)
+            self._hear(self._word_on(call, counted, now_ms))
 
     def _word_on(self, call: CallStarted, output: int, now_ms: int) -> TokenEvent:
         return TokenEvent(

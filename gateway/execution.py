@@ -2,7 +2,8 @@
 
 A run is driven by a task of its own, not by the request: a client that goes away cancels the run, but cannot
 keep it from being closed and metered. Order of effects at the end, and what a crash in each gap costs:
-  1. the runner's usage events are durable (it says so with its last frame)
+  1. the runner's usage events are durable (it says so with its last frame; if not, or if it died, the
+                                  gateway publishes what it heard)
   2. the answer is kept         — crash after: the reaper closes the run as `lost`; a repeated request finds
                                   the answer and publishes its closing event, which outranks `lost`
   3. the closing event is durable
@@ -29,7 +30,7 @@ from kit.clock import Clock
 from kit.publisher import Publisher
 from schemas import topics
 from schemas.directory import RunLease
-from schemas.events import RunEvent, RunStatus
+from schemas.events import RunEvent, RunStatus, TokenEvent
 from schemas.runner import Ended, ExecuteRequest, Frame, StepProposed
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,8 @@ class Run:
                 async for frame in self._services.runner.execute(self._request):
                     self._account.take(frame)
                     if isinstance(frame, Ended):
+                        if not frame.recorded:
+                            await self._record()
                         return self._as_cancelled(frame)
                     if isinstance(frame, StepProposed):
                         await self._decide(frame)
@@ -172,11 +175,25 @@ class Run:
             # What has ended cannot be cancelled, nor its deadline be moved.
             self._over = True
         log.warning("runner lost", extra={"run_id": self.lease.run_id, "error": repr(error)})
-        if (usage := self._account.take_over(self._services.clock())) is not None:
-            await self._services.publisher.publish(topics.TOKENS, self.lease.org_id, usage)
+        self._account.take_over(self._services.clock())
+        await self._record()
         code = "run_timeout" if isinstance(error, TimeoutError) else "runner_lost"
         return self._as_cancelled(
             Ended(status="failed", error_code=code, detail="the run broke off; try again")
+        )
+
+    async def _record(self) -> None:
+        """Make what the runner reported durable in its place; said twice, it counts once."""
+        publish = self._services.publisher.publish
+        await asyncio.gather(
+            *[
+                publish(
+                    topics.TOKENS if isinstance(event, TokenEvent) else topics.TOOL_CALLS,
+                    self.lease.org_id,
+                    event,
+                )
+                for event in self._account.heard()
+            ]
         )
 
     async def _decide(self, step: StepProposed) -> None:

@@ -168,8 +168,8 @@ class Execution:
         try:
             await asyncio.gather(*self._publishing)
         except SpoolFull:
-            log.exception("usage could not be recorded", extra={"run_id": self.request.run_id})
-            ended = Ended(status="failed", error_code="metering_unavailable", detail="usage not recorded")
+            log.warning("usage could not be recorded here", extra={"run_id": self.request.run_id})
+            ended = msgspec.structs.replace(ended, recorded=False)
         await self._emit(ended)
         await self._emit(None)
 

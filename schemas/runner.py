@@ -103,11 +103,15 @@ class StepProposed(Struct, frozen=True, kw_only=True, tag="step"):
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag="end"):
-    """The last frame: the run is over and every usage event of it is durable."""
+    """The last frame: the run is over and, if `recorded`, every usage event of it is durable.
+
+    If not, whoever heard the reports has to make them so before the run is closed.
+    """
 
     status: RunStatus
     error_code: str = ""
     detail: str = ""
+    recorded: bool = True
 
 
 class StepDecision(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+# What the tests share lies one folder up.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+
+import database
 import events
 import network
 import processes
@@ -23,7 +28,13 @@ from rich.table import Table
 from trial import Fault, Plan, Verdict, attempt
 from world import World, world
 
-ALL: tuple[Fault, ...] = (*processes.FAULTS, *events.FAULTS, *stores.FAULTS, *network.FAULTS)
+ALL: tuple[Fault, ...] = (
+    *processes.FAULTS,
+    *events.FAULTS,
+    *stores.FAULTS,
+    *database.FAULTS,
+    *network.FAULTS,
+)
 _SHOWN = 25
 
 
@@ -72,7 +83,9 @@ def _groups(wanted: Sequence[Fault]) -> list[list[Fault]]:
     groups: dict[str, list[Fault]] = {}
     for fault in wanted:
         alone = fault.name if fault.spoils else ""
-        groups.setdefault(f"{sorted(fault.env.items())} {fault.proxied} {alone}", []).append(fault)
+        groups.setdefault(f"{sorted(fault.env.items())} {fault.proxied} {fault.sql} {alone}", []).append(
+            fault
+        )
     return list(groups.values())
 
 
@@ -91,7 +104,8 @@ async def _group(faults: Sequence[Fault], seed: str, plan: Plan) -> list[Verdict
                     verdicts.append(Verdict(fault.name, skipped=missing))
                     continue
                 if running is None:
-                    running = await stack.enter_async_context(world(fault.env, proxied=fault.proxied))
+                    needed = world(fault.env, proxied=fault.proxied, sql=fault.sql, tiny_disk=fault.tiny_disk)
+                    running = await stack.enter_async_context(needed)
                 began = time.monotonic()
                 verdict = await _safely(running, fault, dice, plan)
                 verdicts.append(verdict)

@@ -6,6 +6,9 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import tempfile
+from pathlib import Path
 
 from processes import Kill
 from trial import Fault, Plan, Watch
@@ -148,6 +151,22 @@ class SpoolFull(Fault):
         return [f"{self._refused} refused with 503"]
 
 
+class DiskFull(SpoolFull):
+    """The same, but it is the spools' disk that is full: each write may end anywhere."""
+
+    name = "disk-full"
+    env = {name: value for name, value in SpoolFull.env.items() if name != "RUNMETER_SPOOL_MAX_BYTES"}
+    tiny_disk = True
+
+    def missing(self) -> str:
+        folder = Path(tempfile.mkdtemp())
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
+        if not mounted.returncode:
+            subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
+        return f"no disk can be mounted: {mounted.stderr.decode().strip()}" if mounted.returncode else ""
+
+
 FAULTS: tuple[Fault, ...] = (
     KillStore("kafka"),
     KafkaFrozen(),
@@ -158,5 +177,6 @@ FAULTS: tuple[Fault, ...] = (
     KillStore("clickhouse", "warehouse"),
     Away("clickhouse", "warehouse"),
     SpoolFull(),
+    DiskFull(),
     ValkeyEmptied(),
 )

@@ -11,7 +11,7 @@ from schemas import keys, topics
 from schemas.directory import ApiKeyRecord, InstanceRecord
 from schemas.events import GrantEvent, encode
 from schemas.partitioning import partition_of
-from stack.seed import DemoInstance
+from stack.seed import DEMO_ORIGIN, DemoInstance
 
 MODEL = "gpt-4o-mini"
 
@@ -47,7 +47,12 @@ async def add_org(
     await redis.set(keys.instance(record.instance_id), msgspec.json.encode(record))
     await redis.sadd(keys.org_instances(org_id), record.instance_id)
     for kind, key in (("secret", instance.api_key), ("widget", instance.widget_key)):
-        stored = ApiKeyRecord(**whose, key_id=f"key_{key.split('_')[2]}", kind=kind)
+        stored = ApiKeyRecord(
+            **whose,
+            key_id=f"key_{key.split('_')[2]}",
+            kind=kind,
+            allowed_origins=(DEMO_ORIGIN,) if kind == "widget" else (),
+        )
         await redis.set(keys.api_key(api_keys.digest(key)), msgspec.json.encode(stored))
     grant = GrantEvent(
         grant_id=f"grant-{org_id}",

@@ -40,6 +40,10 @@ class Fault:
     #: Settings of the stack it needs; trials with the same settings share one.
     env: Mapping[str, str] = {}
     proxied = False
+    #: The control plane's database is a PostgreSQL of the stack's own.
+    sql = False
+    #: The spools lie on a disk of 1 MiB.
+    tiny_disk = False
     #: The stack is of no use for another fault afterwards.
     spoils = False
     #: What has to move on again, and from when the time until it does is taken.

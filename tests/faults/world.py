@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaProducer
 from oracle import Coordinate, Told
+from postgres_server import Postgres
 from proxy import Proxy
 from tenants import add_org
 from witnesses import Witnesses
@@ -119,12 +120,23 @@ class World:
         #: The partitions that the load's wallets live in.
         self.loaded: set[int] = set()
         self.extra: list[asyncio.subprocess.Process] = []
+        self.postgres: Postgres | None = None
+        self._mounted: Path | None = None
         #: Keep the folder: something in it tells what went wrong.
         self.keep = False
 
-    async def up(self, *, proxied: bool) -> None:
-        """Start everything."""
+    async def up(self, *, proxied: bool, sql: bool = False, tiny_disk: bool = False) -> None:
+        """Start everything; `sql`: on a PostgreSQL of its own; `tiny_disk`: spools on one of 1 MiB."""
         (self.folder / "logs").mkdir()
+        if tiny_disk:
+            spools = self.data / "spool"
+            spools.mkdir(parents=True)
+            await _command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(spools))
+            self._mounted = spools
+        if sql:
+            self.postgres = Postgres()
+            await asyncio.to_thread(self.postgres.start)
+            self.env["RUNMETER_DATABASE_URL"] = self.postgres.url
         self._start_valkey()
         if not await self.valkey.wait_ready(30):
             raise TookTooLong("Valkey did not start")
@@ -192,6 +204,10 @@ class World:
         await self.runmeter("down")
         await self.proxy.stop()
         await self.valkey.stop()
+        if self.postgres is not None:
+            await asyncio.to_thread(self.postgres.close)
+        if self._mounted is not None:
+            await _command("umount", str(self._mounted))
 
     async def runmeter(self, *arguments: str) -> tuple[int, str]:
         """Run a `runmeter` command; return its status and what it said."""
@@ -316,6 +332,12 @@ class World:
         return (self.data / "logs" / f"{part}.log").read_text(errors="replace")
 
 
+async def _command(*arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(*arguments)
+    if await process.wait():
+        raise OSError(f"{arguments[0]} ended with {process.returncode}")
+
+
 async def end(process: asyncio.subprocess.Process) -> None:
     """Kill a process that `worker` started, even a stopped one."""
     with contextlib.suppress(ProcessLookupError):
@@ -325,13 +347,19 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 @asynccontextmanager
-async def world(env: Mapping[str, str] | None = None, *, proxied: bool = False) -> AsyncIterator[World]:
+async def world(
+    env: Mapping[str, str] | None = None,
+    *,
+    proxied: bool = False,
+    sql: bool = False,
+    tiny_disk: bool = False,
+) -> AsyncIterator[World]:
     """Run a stack in a folder of its own; the folder goes with it unless the block fails."""
     folder = Path(tempfile.mkdtemp(prefix="runmeter-faults-"))
     made = World(folder, env or {})
     try:
         try:
-            await made.up(proxied=proxied)
+            await made.up(proxied=proxied, sql=sql, tiny_disk=tiny_disk)
             yield made
         finally:
             await made.down()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from typing import Any
 
@@ -115,6 +116,37 @@ async def test_without_kafka_runs_go_on_and_nothing_is_lost(plane: Plane, fast: 
         await gate.close()
         await gateway.kill()
         await runner.kill()
+
+
+async def test_what_a_runner_cannot_record_the_gateway_does_and_else_nobody_is_answered(
+    plane: Plane, fast: Any
+) -> None:
+    tenant = await plane.tenant()
+    gate = KafkaGate(plane.bootstrap, free_ports("gate")["gate"])
+    await gate.open()
+    settings = {"KAFKA_BOOTSTRAP": gate.address, "KAFKA_ACK_TIMEOUT_MS": "300"}
+    runner = await plane.runner(fast.provider, **settings)
+    gateway = await plane.gateway(runner)
+    helpless = await plane.gateway(runner, **settings)
+    try:
+        assert (await plane.ask(helpless, tenant)).status == 200
+        await gate.close()
+        for service in (runner, helpless):
+            # Without its folder a spool is like a full disk: each write fails.
+            shutil.rmtree(plane.folder / f"spool-{service.port}")
+        answer = await plane.ask(gateway, tenant, "What is 3*4?")
+        assert (answer.status, answer.json["status"]) == (200, "completed")
+        metered = await plane.log.of(answer.json["run_id"])
+        usage = answer.json["usage"]
+        assert sum(word.output for word in metered.last_words().values()) == usage["tokens_out"] > 0
+        assert len({event.tool_call_id for event in metered.tools}) == usage["tool_calls"] == 1
+        assert metered.closing.status == "completed"
+
+        assert_problem(await plane.ask(helpless, tenant, "What is 3*4?"), 503, "metering_unavailable")
+    finally:
+        await gate.close()
+        for service in (gateway, helpless, runner):
+            await service.kill()
 
 
 async def test_a_killed_runner_ends_its_runs_and_they_are_accounted_for(plane: Plane, slow: Any) -> None:
