@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from containers import free_ports
+from stack import ports
 
 START_SECONDS = 30.0
 
@@ -43,58 +43,79 @@ def _somebody() -> str | None:
     raise NotThere("PostgreSQL refuses root, and there is no user postgres or nobody")
 
 
+class Postgres:
+    """One server on a free port, in a folder of its own. Raises `NotThere` when there is none to start."""
+
+    def __init__(self) -> None:
+        self._binaries, self._user = binaries(), _somebody()
+        self._home = Path(tempfile.mkdtemp(prefix="runmeter-postgres-"))
+        self._server: subprocess.Popen[bytes] | None = None
+        (self._port,) = ports.choose({"postgres": 0}, {}).values()
+        if self._user is not None:
+            shutil.chown(self._home, self._user)
+        self._initialise()
+
+    @property
+    def url(self) -> str:
+        """The URL of its database `postgres`."""
+        return f"postgresql://runmeter@127.0.0.1:{self._port}/postgres"
+
+    def _initialise(self) -> None:
+        command = [str(self._binaries / "initdb"), "-D", str(self._home / "data"), "-U", "runmeter"]
+        made = subprocess.run(
+            [*command, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            user=self._user,
+            cwd=self._home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if made.returncode:
+            raise NotThere(f"initdb failed: {made.stderr.strip()[-500:]}")
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        log_path = self._home / "log"
+        with log_path.open("wb") as log:
+            self._server = subprocess.Popen(
+                [
+                    str(self._binaries / "postgres"),
+                    *("-D", str(self._home / "data"), "-p", str(self._port)),
+                    *("-h", "127.0.0.1", "-k", str(self._home)),
+                    *("-c", "shared_buffers=32MB", "-c", "max_connections=60"),
+                ],
+                user=self._user,
+                cwd=self._home,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while "ready to accept connections" not in log_path.read_text():
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                raise NotThere(f"postgres did not start: {log_path.read_text()[-500:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """kill -9 of the server; its children notice and end."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait(START_SECONDS)
+
+    def close(self) -> None:
+        """Stop it and remove its files."""
+        if self._server is not None and self._server.poll() is None:
+            self._server.terminate()
+            self._server.wait(START_SECONDS)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
 @contextmanager
 def running() -> Iterator[str]:
     """Run a server until the block ends; yield the URL of its database `postgres`. Raises `NotThere`."""
-    folder, user = binaries(), _somebody()
-    home = Path(tempfile.mkdtemp(prefix="runmeter-postgres-"))
+    server = Postgres()
     try:
-        if user is not None:
-            shutil.chown(home, user)
-        _initialise(folder, home, user)
-        with _server(folder, home, user) as url:
-            yield url
+        server.start()
+        yield server.url
     finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _initialise(folder: Path, home: Path, user: str | None) -> None:
-    command = [str(folder / "initdb"), "-D", str(home / "data"), "-U", "runmeter", "-A", "trust"]
-    made = subprocess.run(
-        [*command, "-E", "UTF8", "--locale=C", "--no-sync"],
-        user=user,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if made.returncode:
-        raise NotThere(f"initdb failed: {made.stderr.strip()[-500:]}")
-
-
-@contextmanager
-def _server(folder: Path, home: Path, user: str | None) -> Iterator[str]:
-    (port,) = free_ports("postgres").values()
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                str(folder / "postgres"),
-                *("-D", str(home / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(home)),
-                *("-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60"),
-            ],
-            user=user,
-            cwd=home,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while "ready to accept connections" not in (home / "log").read_text():
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise NotThere(f"postgres did not start: {(home / 'log').read_text()[-500:]}")
-            time.sleep(0.05)
-        yield f"postgresql://runmeter@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(START_SECONDS)
+        server.close()
