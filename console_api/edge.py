@@ -14,8 +14,10 @@ from kit.problems import BodyTooLarge, Problem
 
 log = logging.getLogger(__name__)
 
-#: Nothing here takes a large body yet.
+#: Few things here take a large body.
 MAX_BODY_BYTES = 65_536
+#: By how a path begins, what takes more.
+_LARGER = {"/api/v1/webhooks/": 262_144}
 
 _UNEXPECTED = "An unexpected error was logged. Try again, or report the time of this answer."
 _HEADERS = {
@@ -75,8 +77,9 @@ class _TooLarge(Exception):
 
 async def _with_body_limit(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    problem = BodyTooLarge(f"Send at most {MAX_BODY_BYTES} bytes.", limit_bytes=MAX_BODY_BYTES)
-    if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
+    limit = next((most for start, most in _LARGER.items() if scope["path"].startswith(start)), MAX_BODY_BYTES)
+    problem = BodyTooLarge(f"Send at most {limit} bytes.", limit_bytes=limit)
+    if not declared.isdigit() or int(declared) > limit:
         await send_problem(send, problem)
         return
     received = 0
@@ -86,7 +89,7 @@ async def _with_body_limit(app: ASGIApp, scope: Scope, receive: Receive, send: S
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        if received > limit:
             raise _TooLarge
         return message
 

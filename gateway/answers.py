@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from kit.redis_client import get_bytes
 from schemas import keys
+from schemas.directory import RunLease
 from schemas.events import RunEvent, RunStatus
 
 
@@ -43,9 +44,9 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class KeptAnswer(Struct, frozen=True, kw_only=True):
     """An answer with its closing event, so that whoever repeats the answer can also repeat the event."""
 
-    instance_id: str
     answer: Answer
     closing: RunEvent
+    visitor: str = ""
 
 
 class AnswerStore:
@@ -60,20 +61,17 @@ class AnswerStore:
         key = keys.answer(partition, kept.answer.run_id)
         await self._redis.set(key, msgspec.json.encode(kept), ex=self._ttl_s)
 
-    async def find(self, partition: int, run_id: str, instance_id: str) -> KeptAnswer | None:
-        """Return the instance's answer of that run, if it finished. Raises `RedisError`."""
+    async def find(self, partition: int, run_id: str) -> KeptAnswer | None:
+        """Return the answer of that run, whosever it is, if it finished. Raises `RedisError`."""
         blob = await get_bytes(self._redis, keys.answer(partition, run_id))
-        if blob is None:
-            return None
-        kept = msgspec.json.decode(blob, type=KeptAnswer)
-        return kept if kept.instance_id == instance_id else None
+        return None if blob is None else msgspec.json.decode(blob, type=KeptAnswer)
 
     async def is_owned(self, partition: int, run_id: str, now_ms: int) -> bool:
         """Return whether a living gateway works on that run. Raises `RedisError`."""
         due = await self._redis.zscore(keys.leases(partition), run_id)
         return due is not None and due > now_ms
 
-    async def is_running(self, partition: int, run_id: str, instance_id: str) -> bool:
-        """Return whether the instance has that run in flight. Raises `RedisError`."""
+    async def lease(self, partition: int, run_id: str) -> RunLease | None:
+        """Return whose run that is, while it runs. Raises `RedisError`."""
         blob = await get_bytes(self._redis, keys.lease(partition, run_id))
-        return blob is not None and msgspec.json.decode(blob)["instance_id"] == instance_id
+        return None if blob is None else msgspec.json.decode(blob, type=RunLease)

@@ -9,17 +9,26 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from redis.exceptions import RedisError
 
+from gateway.access import AccessControl
 from gateway.admission import AdmissionControl
 from gateway.answers import AnswerStore
 from gateway.endpoints import router
 from gateway.execution import RunServices
 from gateway.history import CallHistory
+from gateway.key_uses import KeyUses
 from gateway.keys import KeyDirectory
 from gateway.runner_client import RunnerClient
 from gateway.service import RunService
+from gateway.widget.addresses import networks
+from gateway.widget.blocked import OriginGuard
+from gateway.widget.cors import PageCors
+from gateway.widget.endpoints import router as widget_router
+from gateway.widget.limits import WidgetLimits
+from gateway.widget.secrets import SessionSecrets, configured
+from gateway.widget.service import WidgetSessions
 from kit import clock, http_app, redis_client, tokens
 from kit.publisher import Publisher
-from kit.settings import GatewaySettings, KafkaSettings, RedisSettings, SpoolSettings, load
+from kit.settings import GatewaySettings, KafkaSettings, RedisSettings, SpoolSettings, WidgetSettings, load
 
 _DRAIN_S = 5.0
 
@@ -27,6 +36,8 @@ _DRAIN_S = 5.0
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings, kafka = load(GatewaySettings), load(KafkaSettings)
+    proxies = networks(settings.trusted_proxies)
+    named = configured(settings.session_secrets.get_secret_value())
     redis = await redis_client.opened(load(RedisSettings))
     publisher = Publisher(kafka, load(SpoolSettings), settings.spool_dir)
     runner = RunnerClient(settings.runner_url, settings.run_timeout_ms, settings.max_concurrent_runs)
@@ -42,7 +53,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         timeout_s=settings.run_timeout_ms / 1000,
     )
     runs = RunService(redis, services, AdmissionControl(redis, settings, clock.now_ms), settings)
-    app.state.settings, app.state.keys, app.state.runs = settings, keys, runs
+    uses, guard = KeyUses(redis, settings.key_uses_flush_ms, clock.now_ms), OriginGuard(redis, clock.now_ms)
+    widget = load(WidgetSettings)
+    sessions = WidgetSessions(
+        keys,
+        guard,
+        SessionSecrets(redis, named, clock.now_ms),
+        WidgetLimits(redis, widget, clock.now_ms),
+        settings=widget,
+        clock=clock.now_ms,
+    )
+    app.state.settings, app.state.runs, app.state.sessions = settings, runs, sessions
+    app.state.access, app.state.proxies = AccessControl(keys, guard, sessions, uses), proxies
     app.state.redis, app.state.publisher = redis, publisher
     tokens.encoding_for("")
     await publisher.start()
@@ -53,6 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             runs.limits.listen(),
             runs.listen_for_cancels(),
             runs.keep_leases(),
+            uses.run(),
         )
     ]
     try:
@@ -62,6 +85,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await uses.flush()
         await publisher.stop()
         await runner.close()
         await redis.aclose()
@@ -71,6 +95,8 @@ def create_app() -> FastAPI:
     """Return the gateway. Its settings are read when it starts."""
     app = FastAPI(title="Runmeter gateway", version="1", lifespan=_lifespan)
     app.include_router(router)
+    app.include_router(widget_router)
+    app.add_middleware(PageCors)
 
     async def readiness() -> dict[str, str]:
         problems = {}

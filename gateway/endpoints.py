@@ -8,38 +8,32 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from gateway import openapi, streaming
+from gateway import bodies, openapi, streaming
+from gateway.access import CHANNEL, AccessControl
 from gateway.answers import Answer
-from gateway.errors import KeyKindNotAllowed, MeteringUnavailable
+from gateway.errors import MeteringUnavailable
 from gateway.execution import Run
-from gateway.keys import Caller, KeyDirectory
+from gateway.keys import Caller
 from gateway.requests import parse
 from gateway.service import Order, RunService
+from gateway.widget.endpoints import address_of
+from gateway.widget.requests import idempotency_key, of_visitor
+from gateway.widget.service import WidgetSessions
 from kit.hot_routes import PlainRoute, StreamedResponse
-from kit.problems import BodyTooLarge, InvalidRequest
+from kit.problems import InvalidRequest
 from kit.spool import SpoolFull
-from schemas.directory import KeyKind
-from schemas.events import Channel
+from schemas.directory import KeyScope
 
 router = APIRouter()
 
 _JSON = "application/json"
-_CHANNEL: dict[KeyKind, Channel] = {"secret": "api", "widget": "widget", "mcp": "mcp"}
 #: A failed run is still an answered request: 200 says that it was run and metered. Only where nothing of the
 #: answer can be used does the status say so.
 _STATUS = {"failed": 502, "limit_exceeded": 402}
 
 
 async def create_run(request: Request) -> Response:
-    caller = await _caller(request)
-    body = await _body(request)
-    order = Order(
-        caller=caller,
-        request=parse(body),
-        channel=_CHANNEL[caller.key.kind],
-        idempotency_key=_idempotency_key(request),
-        body=body,
-    )
+    order = await _order(request)
     begun = await _service(request).begin(order)
     if isinstance(begun, Answer):
         return _repeated(begun, stream=order.request.stream)
@@ -57,6 +51,17 @@ async def create_run(request: Request) -> Response:
     return await _whole(request, begun)
 
 
+async def _order(request: Request) -> Order:
+    caller = await _caller(request, "runs:write")
+    body = await bodies.read(request, request.app.state.settings.max_body_bytes)
+    asked, repeatable = parse(body), _idempotency_key(request)
+    if caller.key.kind == "widget":
+        asked, repeatable = of_visitor(caller, asked), idempotency_key(caller, repeatable)
+        sessions: WidgetSessions = request.app.state.sessions
+        await sessions.take_run(caller, address_of(request))
+    return Order(caller, asked, CHANNEL[caller.key.kind], repeatable, body)
+
+
 router.add_api_route(
     "/v1/runs", create_run, methods=["POST"], route_class_override=PlainRoute, **openapi.CREATE_RUN
 )
@@ -64,13 +69,13 @@ router.add_api_route(
 
 @router.get("/v1/runs/{run_id}", **openapi.GET_RUN)
 async def get_run(run_id: str, request: Request) -> Response:
-    answer = await _service(request).find(await _caller(request), run_id)
+    answer = await _service(request).find(await _caller(request, "runs:read"), run_id)
     return _found(run_id, answer, running="running", status=200)
 
 
 @router.post("/v1/runs/{run_id}/cancel", **openapi.CANCEL_RUN)
 async def cancel_run(run_id: str, request: Request) -> Response:
-    answer = await _service(request).cancel(await _caller(request), run_id)
+    answer = await _service(request).cancel(await _caller(request, "runs:write"), run_id)
     return _found(run_id, answer, running="cancelling", status=202)
 
 
@@ -79,15 +84,9 @@ def _service(request: Request) -> RunService:
     return service
 
 
-async def _caller(request: Request) -> Caller:
-    directory: KeyDirectory = request.app.state.keys
-    key = request.headers.get("x-api-key", "")
-    if not key and request.headers.get("authorization", "").startswith("Bearer "):
-        key = request.headers["authorization"][7:].strip()
-    caller = await directory.resolve(key)
-    if caller.key.kind == "mcp":
-        raise KeyKindNotAllowed("use a secret or widget key here; an MCP key opens the MCP endpoint")
-    return caller
+async def _caller(request: Request, scope: KeyScope) -> Caller:
+    access: AccessControl = request.app.state.access
+    return await access.caller(request, scope)
 
 
 def _idempotency_key(request: Request) -> str:
@@ -95,20 +94,6 @@ def _idempotency_key(request: Request) -> str:
     if len(key) > 255:
         raise InvalidRequest("Idempotency-Key may have at most 255 characters")
     return key
-
-
-async def _body(request: Request) -> bytes:
-    limit: int = request.app.state.settings.max_body_bytes
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise BodyTooLarge(f"send at most {limit} bytes")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(f"send at most {limit} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def _whole(request: Request, run: Run) -> Response:

@@ -13,6 +13,36 @@ class KeyKindNotAllowed(Problem):
     status, code, title = 403, "key_kind_not_allowed", "This kind of key cannot be used here"
 
 
+class MissingScope(Problem):
+    """`scope`: the one that is missing."""
+
+    status, code, title = 403, "missing_scope", "The key may not be used for that"
+
+
+class ChannelNotAllowed(Problem):
+    """`channel`: the one that the plan does not have."""
+
+    status, code, title = 403, "channel_not_allowed", "The instance's plan does not have that channel"
+
+
+class OriginNotAllowed(Problem):
+    status, code, title = 403, "origin_not_allowed", "The key cannot be used from that page"
+
+
+class InvalidSession(Unauthorized):
+    code, title = "invalid_session", "The widget session is not valid"
+
+
+class SessionExpired(Unauthorized):
+    code, title = "session_expired", "The widget session has ended"
+
+
+class WidgetRateLimited(TooManyRequests):
+    """`limit`: which rate, such as `runs_per_visitor`."""
+
+    code, title = "widget_rate_limited", "The widget is used more often than it may be"
+
+
 class InstanceInactive(Problem):
     status, code, title = 403, "instance_inactive", "The instance is not active"
 

@@ -237,7 +237,7 @@ class Run:
             self._frames.put_nowait(None)
 
     async def _keep(self, answer: Answer, closing: RunEvent) -> None:
-        kept = KeptAnswer(instance_id=self.lease.instance_id, answer=answer, closing=closing)
+        kept = KeptAnswer(answer=answer, closing=closing, visitor=self.lease.visitor)
         # Only repeating the request needs it: without Redis the run is still metered and answered.
         with contextlib.suppress(RedisError):
             await self._services.answers.keep(self.partition, kept)

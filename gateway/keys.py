@@ -24,7 +24,8 @@ from kit.redis_client import get_bytes
 from metering.price_schedule import PriceSchedule, version_at
 from metering.prices import PriceBook
 from schemas import keys
-from schemas.directory import ApiKeyRecord, InstanceRecord
+from schemas.directory import ApiKeyRecord, InstanceRecord, RunLease
+from schemas.events import RunEvent
 from schemas.partitioning import partition_of
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,15 @@ class Caller:
     instance: InstanceRecord
     book: PriceBook
     partition: int
+    #: Of a widget session, the visitor.
+    visitor: str = ""
+
+    def may_see(self, run: RunLease | RunEvent, visitor: str) -> bool:
+        """Return whether that run is the caller's to look at: what a widget's key opens is in a page for all
+        to read, so a visitor sees the visitor's own runs only."""
+        if run.instance_id != self.instance.instance_id:
+            return False
+        return self.key.kind != "widget" or (run.key_id, visitor) == (self.key.key_id, self.visitor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +75,17 @@ class KeyDirectory:
         self._cache: dict[str, _Cached] = {}
         #: Grows when changes may have been missed: what was cached before has to be looked up again.
         self._generation = 0
+        self._changes = 0
         self._books: dict[str, PriceBook] = {}
 
     async def resolve(self, key: str) -> Caller:
         """Return who calls with `key`. Raises `InvalidApiKey`, `InstanceInactive`, `LimitsUnavailable`."""
         if not api_keys.is_well_formed(key):
             raise InvalidApiKey("send one of the instance's keys in the X-API-Key header")
-        digest = api_keys.digest(key)
+        return await self.resolve_digest(api_keys.digest(key))
+
+    async def resolve_digest(self, digest: str) -> Caller:
+        """Return who calls with the key of that digest, as `resolve` does."""
         cached = self._cache.get(digest)
         if cached is None or not self._is_fresh(cached):
             try:
@@ -92,9 +106,11 @@ class KeyDirectory:
 
     async def _refresh(self, digest: str) -> _Cached:
         # As of before the look-up: pushes that are missed while it runs make it old.
-        now, generation = self._clock(), self._generation
+        now, generation, changes = self._clock(), self._generation, self._changes
         caller, priced_until_ms = await self._load(digest, now)
         cached = _Cached(caller, now, generation, priced_until_ms)
+        if changes != self._changes:
+            return cached  # what was read may be what has just been forgotten
         if len(self._cache) >= _MAX_CACHED:
             self._cache.clear()
         self._cache[digest] = cached
@@ -158,4 +174,5 @@ class KeyDirectory:
 
     def _forget(self, digest: str) -> None:
         # Not only old but wrong: not even a Redis that is away makes it valid again.
+        self._changes += 1
         self._cache.pop(digest, None)

@@ -26,6 +26,9 @@ ADMISSION_SECONDS = Histogram(
 )
 RUNS_IN_FLIGHT = Gauge("runmeter_gateway_runs_in_flight", "Runs this gateway works on")
 FAIL_OPEN = Counter("runmeter_gateway_fail_open_admissions", "Runs admitted unchecked while Redis was away")
+WIDGET_BLOCKED = Counter(
+    "runmeter_gateway_widget_blocked", "Requests from pages a widget's key does not name"
+)
 
 # Children are looked up once: `labels` takes a lock.
 ADMISSIONS: dict[Outcome, Counter] = {

@@ -8,13 +8,29 @@ import msgspec
 
 from gateway.answers import Answer
 from gateway.requests import RunRequest
+from gateway.widget.models import NewSession, Session
 
 _KEY = {
     "name": "X-API-Key",
     "in": "header",
-    "required": True,
+    "required": False,
     "schema": {"type": "string"},
-    "description": "An instance's key, as shown once in the console.",
+    "description": "An instance's key, as shown once in the console. A widget's key is accepted from pages "
+    "of its `allowed_origins` only.",
+}
+_BEARER = {
+    "name": "Authorization",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["Bearer eyJ0eXAiOiJKV1Qi…"]},
+    "description": "Instead of the key: `Bearer` and a widget session's token, or the key.",
+}
+_ORIGIN = {
+    "name": "Origin",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "examples": ["https://shop.example.com"]},
+    "description": "The page's origin, as browsers send it: one of the key's `allowed_origins`.",
 }
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
@@ -60,6 +76,19 @@ _CUT_OFF = {
 }
 
 
+_TOO_OFTEN: dict[str, Any] = {
+    **_PROBLEM,
+    "description": "`widget_rate_limited`: the visitor, the address or the key asked too often; `limit` says "
+    "which.",
+    "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+}
+
+
+def _refused(*codes: str) -> dict[str, Any]:
+    """Return a problem whose `code` is one of those."""
+    return {**_PROBLEM, "description": "Problem details: " + ", ".join(f"`{code}`" for code in codes) + "."}
+
+
 def _inline(model: type[msgspec.Struct]) -> dict[str, Any]:
     """Return a struct's JSON Schema with its definitions resolved in place."""
     (schema,), parts = msgspec.json.schema_components([model], ref_template="{name}")
@@ -92,7 +121,7 @@ CREATE_RUN: dict[str, Any] = {
         502: {"description": "The model or the runner failed; what was used is in `usage`."},
     },
     "openapi_extra": {
-        "parameters": [_KEY, _IDEMPOTENCY],
+        "parameters": [_KEY, _BEARER, _IDEMPOTENCY],
         "requestBody": {
             "required": True,
             "content": {
@@ -108,18 +137,85 @@ CREATE_RUN: dict[str, Any] = {
     },
 }
 CREATE_RUN["responses"][200]["headers"] = _RATE_HEADERS
+CREATE_RUN["responses"][403] = _refused(
+    "key_kind_not_allowed", "missing_scope", "channel_not_allowed", "origin_not_allowed", "instance_inactive"
+)
 GET_RUN: dict[str, Any] = {
     "summary": "A run's answer, or that it is still running",
     "tags": ["runs"],
-    "responses": _answers(401, 404, 503, description="The finished run, or its status."),
-    "openapi_extra": {"parameters": [_KEY]},
+    "responses": _answers(401, 403, 404, 503, description="The finished run, or its status."),
+    "openapi_extra": {"parameters": [_KEY, _BEARER]},
 }
 CANCEL_RUN: dict[str, Any] = {
     "summary": "Cancel a run; what it used is metered",
     "tags": ["runs"],
     "responses": {
-        **_answers(401, 404, 503, description="The run had ended already."),
+        **_answers(401, 403, 404, 503, description="The run had ended already."),
         202: {"description": "The run is being cancelled."},
     },
-    "openapi_extra": {"parameters": [_KEY]},
+    "openapi_extra": {"parameters": [_KEY, _BEARER]},
+}
+
+_SESSION_EXAMPLE = {
+    "session_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIs…",
+    "expires_at": "2026-05-04T12:15:00Z",
+    "refresh_after": "2026-05-04T12:10:00Z",
+    "refresh_in_s": 600,
+    "visitor_id": "vis_01kx4h2m7q…",
+    "visitor_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIs…",
+    "name": "Support agent",
+    "greeting": "Hello! How can I help?",
+    "branding": {"title": "Shop assistant", "colour": "#0055aa", "logo_url": ""},
+    "limits": {"runs_per_minute": 20, "session_ends_at": "2026-05-05T00:00:00Z"},
+}
+_SESSION: dict[str, Any] = {
+    "description": "The session. The answer is readable by pages of the key's `allowed_origins` only.",
+    "content": {"application/json": {"schema": _inline(Session), "example": _SESSION_EXAMPLE}},
+}
+BEGIN_SESSION: dict[str, Any] = {
+    "summary": "Begin a widget visitor's session",
+    "tags": ["widget"],
+    "responses": {
+        200: _SESSION,
+        401: _refused("invalid_api_key"),
+        403: _refused(
+            "origin_not_allowed",
+            "key_kind_not_allowed",
+            "missing_scope",
+            "channel_not_allowed",
+            "instance_inactive",
+        ),
+        **dict.fromkeys((413, 422, 503), _PROBLEM),
+        429: _TOO_OFTEN,
+    },
+    "openapi_extra": {
+        "parameters": [_KEY, _ORIGIN],
+        "requestBody": {
+            "required": False,
+            "content": {
+                "application/json": {
+                    "schema": _inline(NewSession),
+                    "examples": {
+                        "first": {"summary": "A new visitor", "value": {}},
+                        "again": {
+                            "summary": "The same visitor as before",
+                            "value": {"visitor_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIs…"},
+                        },
+                    },
+                }
+            },
+        },
+    },
+}
+REFRESH_SESSION: dict[str, Any] = {
+    "summary": "Prolong a widget visitor's session, before it ends",
+    "tags": ["widget"],
+    "responses": {
+        200: _SESSION,
+        401: _refused("invalid_session", "session_expired", "invalid_api_key"),
+        403: _refused("origin_not_allowed", "missing_scope", "channel_not_allowed", "instance_inactive"),
+        429: _TOO_OFTEN,
+        503: _PROBLEM,
+    },
+    "openapi_extra": {"parameters": [{**_BEARER, "required": True}, _ORIGIN]},
 }

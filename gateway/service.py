@@ -148,6 +148,7 @@ class RunService:
             started_at_ms=self._services.clock(),
             model=model,
             streamed=order.request.stream,
+            visitor=order.caller.visitor,
         )
         system = (Message("system", instance.system_prompt),) if instance.system_prompt else ()
         wanted = order.request.max_tokens or instance.max_output_tokens
@@ -190,9 +191,10 @@ class RunService:
 
     async def _kept(self, caller: Caller, run_id: str) -> KeptAnswer | None:
         try:
-            return await self._services.answers.find(caller.partition, run_id, caller.instance.instance_id)
+            kept = await self._services.answers.find(caller.partition, run_id)
         except RedisError as error:
             raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+        return kept if kept is not None and caller.may_see(kept.closing, kept.visitor) else None
 
     async def find(self, caller: Caller, run_id: str) -> Answer | None:
         """Return a finished run's answer, `None` while it runs. Raises `UnknownRun`."""
@@ -200,12 +202,10 @@ class RunService:
         if kept is not None:
             return kept.answer
         try:
-            running = await self._services.answers.is_running(
-                caller.partition, run_id, caller.instance.instance_id
-            )
+            lease = await self._services.answers.lease(caller.partition, run_id)
         except RedisError as error:
             raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
-        if not running:
+        if lease is None or not caller.may_see(lease, lease.visitor):
             raise UnknownRun("check the run id; finished runs are kept for a day")
         return None
 

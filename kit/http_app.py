@@ -44,6 +44,8 @@ def serve(name: str, app: FastAPI, host: str, port: int) -> None:
         ws="none",
         access_log=False,
         log_config=None,
+        # Uvicorn would believe what anybody on this machine says of who asks.
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=10,

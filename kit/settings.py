@@ -63,6 +63,29 @@ class GatewaySettings(_Settings):
     #: How long an instance that may run unchecked is still known while Redis is away.
     key_stale_ttl_ms: int = Field(default=600_000, ge=0, le=86_400_000)
     answer_ttl_s: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    #: How long uses of keys are gathered for one write.
+    key_uses_flush_ms: int = Field(default=10_000, ge=10, le=600_000)
+    #: Sign widget sessions, comma-separated, 32 characters or more each. The first signs, all open: put a new
+    #: one in front, and take the old one out after 12 h. Empty: gateways agree on one of their own in Redis.
+    session_secrets: SecretStr = SecretStr("")
+    #: Addresses or networks, comma-separated, whose `X-Forwarded-For` says who asks. Empty: nobody's does.
+    trusted_proxies: str = ""
+
+
+class WidgetSettings(_Settings):
+    """Widget sessions. All rates are of one key; 0 is no limit."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_WIDGET_")
+    session_ttl_s: int = Field(default=900, ge=1, le=3_600)
+    #: However often it is refreshed, a session ends after this long.
+    session_max_s: int = Field(default=43_200, ge=1, le=604_800)
+    sessions_per_visitor_per_minute: int = Field(default=12, ge=0, le=1_000_000)
+    #: An address may be an office; of an IPv6 one, its /64 counts.
+    sessions_per_address_per_minute: int = Field(default=60, ge=0, le=1_000_000)
+    sessions_per_key_per_day: int = Field(default=50_000, ge=0, le=1_000_000_000)
+    runs_per_visitor_per_minute: int = Field(default=20, ge=0, le=1_000_000)
+    runs_per_address_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    runs_per_key_per_day: int = Field(default=50_000, ge=0, le=1_000_000_000)
 
 
 class RunnerSettings(_Settings):
@@ -149,6 +172,46 @@ class ControlSettings(_Settings):
     #: All projections are written again this often, and whenever Redis was restarted.
     project_every_s: int = Field(default=600, ge=1, le=86_400)
     collect_last_used_every_s: int = Field(default=30, ge=1, le=86_400)
+
+
+class WebhookSettings(_Settings):
+    """What payment providers tell us."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_WEBHOOKS_")
+    #: Verified deliveries of one provider that one process takes; more are told to come again.
+    max_per_minute: int = Field(default=1_200, ge=1, le=1_000_000)
+    #: A delivery about something unknown yet is told again this often, and given up after that long.
+    retell_every_s: int = Field(default=30, ge=1, le=86_400)
+    early_for_s: int = Field(default=3 * 86_400, ge=60, le=90 * 86_400)
+    #: Payloads name buyers; what was done with is kept without its payload after this.
+    keep_payloads_days: int = Field(default=30, ge=1, le=3_650)
+
+
+class StripeSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_STRIPE_")
+    #: A secret or restricted key. Empty: no Stripe.
+    api_key: SecretStr = SecretStr("")
+    #: Signing secrets of the webhook endpoint, comma-separated: the new one and the old while they rotate.
+    webhook_secrets: SecretStr = SecretStr("")
+    #: How old a signed delivery may be.
+    webhook_tolerance_s: int = Field(default=300, ge=10, le=86_400)
+    api_base: str = "https://api.stripe.com"
+    timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
+    max_retries: int = Field(default=2, ge=0, le=10)
+
+
+class SaleorSettings(_Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_SALEOR_")
+    #: The shop, e.g. `https://shop.example.com`; its webhooks must name it. Empty: no Saleor.
+    url: str = ""
+    #: The tenant that this shop sells for.
+    tenant_id: str = ""
+    #: Only for a webhook that still has a secret key, which Saleor signs with HMAC instead of its RSA key.
+    webhook_secret: SecretStr = SecretStr("")
+    timeout_ms: int = Field(default=5_000, ge=100, le=60_000)
+    #: How long the shop's public keys are believed, and how often they are asked for at most.
+    keys_ttl_s: int = Field(default=3_600, ge=10, le=86_400)
+    keys_refresh_s: int = Field(default=30, ge=1, le=3_600)
 
 
 class ConsoleSettings(_Settings):

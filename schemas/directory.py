@@ -115,3 +115,5 @@ class RunLease(Struct, frozen=True, kw_only=True):
     started_at_ms: int
     model: str
     streamed: bool
+    #: The visitor whose widget session it is; only that one may look at it.
+    visitor: str = ""

@@ -114,6 +114,26 @@ def idempotency(partition: int, instance_id: str, key: str) -> str:
     return f"{{p{partition}}}:idempotency:{instance_id}:{sha256(key.encode()).hexdigest()}"
 
 
+def widget_rate(partition: int, key_id: str, of: str) -> str:
+    """String: the theoretical arrival time, in Unix µs, of what a widget's key lets through (`limits.lua`).
+
+    `of`: `sessions` or `runs`, then `visitor`, `address` or `key`, then whose.
+    """
+    return f"{{p{partition}}}:widget_rate:{key_id}:{of}"
+
+
+def widget_blocked(partition: int, key_id: str, start_ms: int) -> str:
+    """Hash: origin that a widget's key does not allow → how often it tried on the day that began then.
+
+    Bounded: further origins are counted together as `OTHER_ORIGINS`. Kept for eight days.
+    """
+    return f"{{p{partition}}}:widget_blocked:{key_id}:{start_ms}"
+
+
+#: Where a day's hash counts the origins it has no room for.
+OTHER_ORIGINS = "other"
+
+
 # --- projections -------------------------------------------------------------------------------------------
 # Those that change carry a `version` as the first member of their JSON, so that an older write never replaces
 # a newer one. A revoked key stands there as `revoked` for an hour, and is gone then.
@@ -154,13 +174,16 @@ def key_last_used() -> str:
     return "key_last_used"
 
 
+def session_secret() -> str:
+    """String: what widget sessions are signed with, where no setting says so; made by the first gateway."""
+    return "session_secret"
+
+
 # --- channels ----------------------------------------------------------------------------------------------
 
 #: Pub/sub: run ids to cancel, heard by every gateway.
 CANCEL_CHANNEL = "runs:cancel"
 #: Pub/sub: `schemas.directory.LimitState` (JSON) of wallets that ran out, heard by every gateway.
 LIMIT_CHANNEL = "limits:changed"
-#: Pub/sub: digests of keys that changed, heard by every gateway.
+#: Pub/sub: digests of keys that changed, or whose instance did, heard by every gateway.
 KEY_CHANGED_CHANNEL = "keys:changed"
-#: Pub/sub: ids of instances whose projection changed, heard by every gateway.
-INSTANCE_CHANGED_CHANNEL = "instances:changed"

@@ -100,6 +100,7 @@ class Layout:
             "RUNMETER_RUNNER_MODEL_BASE_URL": self.model_base_url,
             "RUNMETER_GATEWAY_PORT": str(self.ports["gateway"]),
             "RUNMETER_GATEWAY_RUNNER_URL": self._url("http", "runner"),
+            "RUNMETER_GATEWAY_TRUSTED_PROXIES": GatewaySettings().trusted_proxies or "127.0.0.1",
             "RUNMETER_GATEWAY_SPOOL_DIR": str((self.data_dir / "spool" / "gateway").resolve()),
             "RUNMETER_RUNNER_PORT": str(self.ports["runner"]),
             "RUNMETER_RUNNER_SPOOL_DIR": str((self.data_dir / "spool" / "runner").resolve()),

@@ -46,8 +46,6 @@ DEMO_ORIGIN = "http://localhost:8000"
 
 _ACTOR = "demo"
 _CREDITS = 100_000
-#: Of the page that the demo's widgets are embedded in.
-WIDGET_ORIGIN = "http://localhost:8000"
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5")
 _MARK_UP_PERCENT = 20
 _SENT_WITHIN_S = 30.0

@@ -116,7 +116,8 @@ class Traffic:
             )
         headers = {"X-API-Key": key, "Idempotency-Key": f"{self._prefix}-{number}"}
         if source == "widget":
-            headers["Origin"] = seed.DEMO_ORIGIN
+            # Visitors come from many places; the embedded stack believes a local proxy that says so.
+            headers |= {"Origin": seed.DEMO_ORIGIN, "X-Forwarded-For": f"203.0.113.{number % 250}"}
         for _ in range(_TRIES):
             try:
                 run = await self._attempt(session, headers, body, kind)
@@ -132,7 +133,7 @@ class Traffic:
         self, session: aiohttp.ClientSession, headers: dict[str, str], body: dict[str, Any], kind: Kind
     ) -> Sent:
         async with session.post(f"{self._url}/v1/runs", json=body, headers=headers) as response:
-            if response.status in (409, 503):
+            if response.status in (409, 429, 503):
                 raise _TryAgain(await response.text())
             if not body["stream"] or response.content_type != "text/event-stream":
                 return _sent(await response.json(content_type=None))

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from console_api.app import Config, create_app
 from console_api.control.plane import ControlConfig
+from console_api.payments.running import PaymentsConfig
 from kit.settings import (
     ClickHouseSettings,
     ConsoleApiSettings,
@@ -76,7 +77,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(place: Place, redis_url: str, kafka: str, world: World) -> AsyncIterator[str]:
+async def serving(
+    place: Place, redis_url: str, kafka: str, world: World, payments: PaymentsConfig | None = None
+) -> AsyncIterator[str]:
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
         api=ConsoleApiSettings(),
@@ -89,6 +92,7 @@ async def serving(place: Place, redis_url: str, kafka: str, world: World) -> Asy
             ControlSettings(service_token=SecretStr(SERVICE_TOKEN), relay_poll_ms=50),
             place.data_dir,
         ),
+        payments=payments,
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(config, world.clock), log_config=None))

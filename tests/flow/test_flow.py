@@ -19,6 +19,7 @@ from kit import clickhouse_client, redis_client
 from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
 from schemas import keys
 from schemas.partitioning import partition_of
+from stack.seed import DEMO_ORIGIN
 
 Stack = dict[str, Any]
 
@@ -65,7 +66,7 @@ async def run_once(stack: Stack, text: str, key: str = "api_key") -> dict[str, A
         response = await client.post(
             f"{stack['gateway_url']}/v1/runs",
             json={"input": text, "max_tokens": 60},
-            headers={"X-API-Key": stack["demo"][key]},
+            headers={"X-API-Key": stack["demo"][key], "Origin": DEMO_ORIGIN},
         )
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()

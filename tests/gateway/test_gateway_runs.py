@@ -172,8 +172,9 @@ async def test_many_runs_at_once_are_all_metered(plane: Plane, fast: Any) -> Non
 
 
 async def test_the_widget_key_names_its_channel(plane: Plane, fast: Any) -> None:
-    widget = await plane.tenant(kind="widget")
-    answer = (await plane.ask(fast.gateway, widget)).json
+    origin = "https://shop.example.com"
+    widget = await plane.tenant(kind="widget", allowed_origins=(origin,))
+    answer = (await plane.ask(fast.gateway, widget, headers={"Origin": origin})).json
     assert {event.channel for event in (await plane.log.of(answer["run_id"])).everything} == {"widget"}
 
 

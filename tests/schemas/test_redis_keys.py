@@ -23,6 +23,7 @@ ARGUMENTS = {
     "window": "minute",
     "start_ms": 60_000,
     "key": "any {thing} at all",
+    "key_id": "key_1",
     "digest": "ab12",
     "version": "list-1",
     "tenant_id": "acme",

@@ -77,10 +77,7 @@ def instance_write(row: Instance, config: InstanceConfig, plan: Plan, digests: t
         keys.instance(row.instance_id),
         row.version,
         _versioned(row.version, instance_record(row, config, plan)),
-        messages=(
-            (keys.INSTANCE_CHANGED_CHANNEL, row.instance_id),
-            *((keys.KEY_CHANGED_CHANNEL, digest) for digest in digests),
-        ),
+        messages=tuple((keys.KEY_CHANGED_CHANNEL, digest) for digest in digests),
         member_of=(keys.org_instances(row.org_id), row.instance_id),
     )
 
