@@ -23,6 +23,9 @@ from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
 from console_api.metrics import Metrics
+from console_api.payments import running as payments
+from console_api.payments.running import PaymentsConfig
+from console_api.payments.webhooks.endpoints import router as webhooks
 from console_api.runs.endpoints import router as runs
 from console_api.stores import Stores
 from console_api.usage.endpoints import router as usage
@@ -52,6 +55,8 @@ class Config:
     allowed_origins: tuple[str, ...] = ()
     #: Without it there are usage queries only: no database, and none of its endpoints.
     control: ControlConfig | None = None
+    #: Needs `control`. Without it no payment provider tells us anything.
+    payments: PaymentsConfig | None = None
 
     @classmethod
     def load(cls) -> Config:
@@ -62,6 +67,7 @@ class Config:
             load(ClickHouseSettings),
             load(KafkaSettings),
             control=ControlConfig.load(),
+            payments=PaymentsConfig.load(),
         )
 
 
@@ -78,7 +84,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
     )
     for router in (auth, instances, usage, runs, wallet, ledger, live, health):
         app.include_router(router)
-    for router in (catalogue, configuration, keys) if config.control else ():
+    for router in (catalogue, configuration, keys, webhooks) if config.control else ():
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:
@@ -106,7 +112,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
         try:
             async with control or nullcontext() as app.state.control:
-                yield
+                paying = config.payments and payments.running(config.payments, app.state.control)
+                async with paying or nullcontext() as app.state.payments:
+                    yield
         finally:
             await app.state.live.close()
             await redis.aclose()
