@@ -23,6 +23,7 @@ from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
 from console_api.metrics import Metrics
+from console_api.orders.endpoints import router as orders
 from console_api.payments import running as payments
 from console_api.payments.running import PaymentsConfig
 from console_api.payments.webhooks.endpoints import router as webhooks
@@ -84,7 +85,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
     )
     for router in (auth, instances, usage, runs, wallet, ledger, live, health):
         app.include_router(router)
-    for router in (catalogue, configuration, keys, webhooks) if config.control else ():
+    for router in (catalogue, configuration, keys, orders, webhooks) if config.control else ():
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:

@@ -10,13 +10,16 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from streams.batches import PartitionBatch
 
 log = logging.getLogger(__name__)
 
 LaneKey = TypeVar("LaneKey", bound=Hashable)
+
+#: How long a lane may take to let go of its store once it is told to.
+_PATIENCE_S = 3.0
 
 #: Exit status of a worker that stopped itself rather than risk an effect it cannot account for.
 EXIT_UNSAFE = 70
@@ -57,7 +60,7 @@ class Lanes(Generic[LaneKey]):
         self._tasks, self._queues = {}, {}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(tasks)
         # Whoever waits for room in a lane that is no more would wait for ever, and read nothing again.
         while any(not queue.empty() for queue in queues):
             for queue in queues:
@@ -83,3 +86,26 @@ class Lanes(Generic[LaneKey]):
             # Faust would log this, drop the batch and go on. Going on is the one thing that must not happen.
             log.critical("a lane failed; the worker stops", exc_info=True, extra={"lane": lane})
             os._exit(EXIT_UNSAFE)
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until cancelled lanes have ended. One that does not would hold up the whole group of workers."""
+    if not tasks:
+        return
+    _, stuck = await asyncio.wait(tasks, timeout=_PATIENCE_S)
+    for task in stuck:
+        log.critical("a lane does not let go; the worker stops", extra={"awaits": _awaits(task)})
+    if stuck:
+        os._exit(EXIT_UNSAFE)
+
+
+def _awaits(task: asyncio.Task[None]) -> list[str]:
+    """Return where a task stands, from its outermost call inwards."""
+    found: list[str] = []
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
+        place = f" {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+        found.append(f"{getattr(waiting, '__qualname__', repr(waiting))}{place}")
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
+    return found

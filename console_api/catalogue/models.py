@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from console_api.catalogue.terms import Every, Status
+from console_api.catalogue.terms import Every, Kind, Status
 from console_api.money import CreditsMicro
 from schemas.events import MAX_EXACT, Channel
 
@@ -70,6 +70,7 @@ class ProductTerms(_Strict):
 
     name: _Name
     description: str = Field(default="", max_length=8_192)
+    kind: Kind = Field(default="agent", description="`credits`: plans of it are packs for what one has")
     status: Status = "active"
 
 
@@ -92,6 +93,7 @@ class ProductView(BaseModel):
     code: str
     name: str
     description: str
+    kind: Kind
     status: Status
     version: int = Field(description="Grows with every change; the number in the ETag")
 

@@ -21,7 +21,7 @@ from console_api.catalogue.models import (
     ProductTerms,
     ProductView,
 )
-from console_api.catalogue.terms import Entitlements, Price, Status
+from console_api.catalogue.terms import Entitlements, Kind, Price, Status
 from console_api.control import audit
 from console_api.control.directory import service as directory
 from console_api.control.errors import PreconditionFailed
@@ -176,6 +176,7 @@ def product_view(row: Product) -> ProductView:
         code=row.code,
         name=row.name,
         description=row.description,
+        kind=cast(Kind, row.kind),
         status=cast(Status, row.status),
         version=row.version,
     )

@@ -10,6 +10,7 @@ from schemas.directory import Limits
 from schemas.events import Channel, Name
 
 Every = Literal["once", "day", "month", "year"]
+Kind = Literal["agent", "credits"]
 Status = Literal["draft", "active", "archived"]
 Names = Annotated[tuple[Name, ...], Meta(max_length=256)]
 

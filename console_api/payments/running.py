@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.plane import ControlPlane
-from console_api.payments.port import Fact, Outcome
+from console_api.orders import facts
+from console_api.orders.provisioning import Provisioner
+from console_api.payments.providers import Providers
 from console_api.payments.saleor.source import SaleorSource
 from console_api.payments.stripe import client as stripe_client
 from console_api.payments.stripe.provider import StripeProvider
 from console_api.payments.stripe.source import StripeSource
 from console_api.payments.webhooks.models import Apply, Source
 from console_api.payments.webhooks.service import Deliveries
-from kit.settings import SaleorSettings, StripeSettings, WebhookSettings, load
+from console_api.subscriptions.keeper import SubscriptionKeeper
+from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings, load
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-
-
-async def _nobody(session: AsyncSession, fact: Fact, *, now_ms: int) -> Outcome:
-    """Stand in for orders: everything waits."""
-    return "early"
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,16 @@ class PaymentsConfig:
     webhooks: WebhookSettings
     stripe: StripeSettings
     saleor: SaleorSettings
+    buying: PaymentsSettings
     #: What consumes the facts.
-    apply: Apply = _nobody
+    apply: Apply = facts.apply
 
     @classmethod
     def load(cls) -> PaymentsConfig:
         """Read the environment. Raises `SystemExit` with the variable to correct."""
-        config = cls(load(WebhookSettings), load(StripeSettings), load(SaleorSettings))
+        config = cls(
+            load(WebhookSettings), load(StripeSettings), load(SaleorSettings), load(PaymentsSettings)
+        )
         config.check()
         return config
 
@@ -73,8 +72,8 @@ class Payments:
     """What there is to work with."""
 
     deliveries: Deliveries
-    #: `None`: Stripe is not set up.
-    stripe: StripeProvider | None
+    providers: Providers
+    settings: PaymentsSettings
 
 
 @asynccontextmanager
@@ -92,20 +91,26 @@ async def running(config: PaymentsConfig, plane: ControlPlane) -> AsyncIterator[
             http = await stack.enter_async_context(aiohttp.ClientSession())
             sources.append(SaleorSource(http, config.saleor, plane.clock))
         deliveries = Deliveries(plane.database, sources, config.apply, config.webhooks, plane.clock)
-        work = asyncio.create_task(_work(plane, deliveries))
+        providers = Providers(dummy=config.buying.dummy, stripe=provider)
+        keeper = SubscriptionKeeper(plane, config.buying.settle_every_s)
+        work = [
+            asyncio.create_task(_work(plane, run))
+            for run in (deliveries.run, Provisioner(plane).run, keeper.run)
+        ]
         try:
-            yield Payments(deliveries, provider)
+            yield Payments(deliveries, providers, config.buying)
         finally:
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
 
 
-async def _work(plane: ControlPlane, deliveries: Deliveries) -> None:
+async def _work(plane: ControlPlane, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that never ends, again if a fault of ours ended it."""
     await plane.ready.wait()
     while True:
         try:
-            await deliveries.run()
+            await run()
         except Exception:
-            log.exception("telling deliveries again failed")
+            log.exception("a task of payments failed")
         await asyncio.sleep(_RETRY_S)

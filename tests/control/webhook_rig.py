@@ -24,7 +24,7 @@ from console_api.database.tables import AuditEntry, WebhookDelivery
 from console_api.payments import port
 from console_api.payments.port import Fact, Outcome
 from console_api.payments.running import PaymentsConfig
-from kit.settings import SaleorSettings, StripeSettings, WebhookSettings
+from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings
 
 _FactKind = TypeVar("_FactKind")
 
@@ -109,6 +109,7 @@ async def running(
         webhooks or WebhookSettings(),
         stripe or StripeSettings(),
         saleor or SaleorSettings(),
+        PaymentsSettings(),
         apply=books,
     )
     async with serving(place, redis_url, nowhere, world, payments) as url, aiohttp.ClientSession() as http:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from console_api.database.tables.billing import (
+    Customer,
     Grant,
     GrantCommand,
     Order,
     Payment,
     Subscription,
+    TopUp,
     WebhookDelivery,
 )
 from console_api.database.tables.catalogue import Plan, PriceBookRow, PriceScheduleRow, Product
@@ -18,6 +20,7 @@ from console_api.database.tables.instances import ApiKey, Instance, InstanceConf
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "Customer",
     "Grant",
     "GrantCommand",
     "Instance",
@@ -35,6 +38,7 @@ __all__ = [
     "Secret",
     "Subscription",
     "Tenant",
+    "TopUp",
     "User",
     "WebhookDelivery",
 ]

@@ -9,7 +9,11 @@ from console_api.database.base import Base, Id, LongText, Micro, Ms, Name, Word,
 
 
 class Order(Base):
-    """Somebody wants to buy. `idempotency_key` is the buyer's: asking twice is one order."""
+    """Somebody wants to buy. `idempotency_key` is the buyer's: asking twice is one order.
+
+    A paid order is provisioned step by step; `step` is the next one. What went wrong last is in `error`, and
+    it is tried again at `next_try_at_ms`.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -19,8 +23,10 @@ class Order(Base):
             one_of("status", "pending", "paid", "provisioned", "failed", "cancelled", "refunded"),
             name="status",
         ),
+        CheckConstraint(one_of("step", "", "instance", "credits", "key", "active", "done"), name="step"),
         CheckConstraint("amount_minor >= 0", name="amount"),
         Index(None, "org_id", "created_at_ms"),
+        Index(None, "status", "next_try_at_ms"),
     )
 
     order_id: Mapped[Id] = mapped_column(primary_key=True)
@@ -34,12 +40,35 @@ class Order(Base):
     status: Mapped[Word] = mapped_column(default="pending")
     currency: Mapped[Word]
     amount_minor: Mapped[int]
+    #: How often it is paid: `once`, or the length of a subscription's period.
+    every: Mapped[Word] = mapped_column(default="once")
+    #: At the provider: who collects further periods by itself.
+    subscription_ref: Mapped[Name] = mapped_column(default="")
+    paid_at_ms: Mapped[Ms] = mapped_column(default=0)
+    step: Mapped[Word] = mapped_column(default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try_at_ms: Mapped[Ms] = mapped_column(default=0)
+    error: Mapped[LongText] = mapped_column(default="")
     created_at_ms: Mapped[Ms]
     updated_at_ms: Mapped[Ms]
 
 
+class Customer(Base):
+    """Who an org is to a payment provider."""
+
+    __tablename__ = "customers"
+
+    org_id: Mapped[Id] = mapped_column(ForeignKey("orgs.org_id"), primary_key=True)
+    provider: Mapped[Word] = mapped_column(primary_key=True)
+    customer_ref: Mapped[Name]
+
+
 class Payment(Base):
-    """Money that came in, or went back (`refunded_minor`), by the provider's own id."""
+    """Money that came in, or went back (`refunded_minor`), by the provider's own id.
+
+    `clawed_micro`: the credits that were taken back for it. `returned_at_ms`: as of when that is known. Of a
+    subscription's, it paid the period from `period_start_ms` to before `period_end_ms`.
+    """
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -59,18 +88,27 @@ class Payment(Base):
     currency: Mapped[Word]
     amount_minor: Mapped[int]
     refunded_minor: Mapped[int] = mapped_column(default=0)
+    clawed_micro: Mapped[Micro] = mapped_column(default=0)
+    period_start_ms: Mapped[Ms] = mapped_column(default=0)
+    period_end_ms: Mapped[Ms] = mapped_column(default=0)
+    returned_at_ms: Mapped[Ms] = mapped_column(default=0)
     created_at_ms: Mapped[Ms]
     updated_at_ms: Mapped[Ms]
 
 
 class Subscription(Base):
-    """A plan that goes on. `granted_until_ms`: up to when its periods' grants were issued."""
+    """A plan that goes on.
+
+    `granted_until_ms`: up to when its periods' grants were issued. `paid_until_ms`: up to when it is paid; no
+    period that begins later is granted. `past_due_since_ms`: since when money is missing. `told_at_ms`: how
+    old the provider's latest word on its status is. `ended_at_ms`: when it ends or ended; 0: it goes on.
+    """
 
     __tablename__ = "subscriptions"
     __table_args__ = (
         UniqueConstraint("provider", "provider_ref"),
         CheckConstraint(one_of("status", "active", "past_due", "paused", "ended"), name="status"),
-        Index(None, "status", "granted_until_ms"),
+        Index(None, "status", "subscription_id"),
     )
 
     subscription_id: Mapped[Id] = mapped_column(primary_key=True)
@@ -85,6 +123,10 @@ class Subscription(Base):
     started_at_ms: Mapped[Ms]
     ended_at_ms: Mapped[Ms] = mapped_column(default=0)
     granted_until_ms: Mapped[Ms] = mapped_column(default=0)
+    paid_until_ms: Mapped[Ms] = mapped_column(default=0)
+    past_due_since_ms: Mapped[Ms] = mapped_column(default=0)
+    told_at_ms: Mapped[Ms] = mapped_column(default=0)
+    every: Mapped[Word] = mapped_column(default="month")
     version: Mapped[int] = mapped_column(default=1)
     created_at_ms: Mapped[Ms]
     updated_at_ms: Mapped[Ms]
@@ -160,3 +202,36 @@ class GrantCommand(Base):
     amount_micro: Mapped[Micro]
     reason: Mapped[str] = mapped_column(String(512))
     created_at_ms: Mapped[Ms]
+
+
+class TopUp(Base):
+    """An org's automatic purchase of a credit pack when its wallet runs low. Money in minor units.
+
+    One order at a time: `order_id` is the latest attempt's. A declined one is tried again at
+    `next_try_at_ms`, later each time; after too many it is switched off, and `error` says why.
+    """
+
+    __tablename__ = "topups"
+    __table_args__ = (
+        CheckConstraint("threshold_micro >= 0", name="threshold"),
+        CheckConstraint("ceiling_minor >= 0", name="ceiling"),
+        Index(None, "enabled", "next_try_at_ms"),
+    )
+
+    org_id: Mapped[Id] = mapped_column(ForeignKey("orgs.org_id"), primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.tenant_id"))
+    enabled: Mapped[bool] = mapped_column(default=False)
+    threshold_micro: Mapped[Micro] = mapped_column(default=0)
+    plan_id: Mapped[Id] = mapped_column(ForeignKey("plans.plan_id"))
+    currency: Mapped[Word]
+    provider: Mapped[Word]
+    #: What it may spend in a calendar month (UTC).
+    ceiling_minor: Mapped[int] = mapped_column(default=0)
+    cool_off_s: Mapped[int] = mapped_column(default=3_600)
+    attempts: Mapped[int] = mapped_column(default=0)
+    declines: Mapped[int] = mapped_column(default=0)
+    order_id: Mapped[Id | None] = mapped_column(ForeignKey("orders.order_id"))
+    next_try_at_ms: Mapped[Ms] = mapped_column(default=0)
+    error: Mapped[LongText] = mapped_column(default="")
+    version: Mapped[int] = mapped_column(default=1)
+    updated_at_ms: Mapped[Ms]

@@ -13,11 +13,12 @@ from metering.prices import PriceBook
 
 
 class Product(Base):
-    """An agent that can be bought. `code` is the tenant's own name for it."""
+    """What can be bought: an agent, or credits for those one has. `code` is the tenant's own name for it."""
 
     __tablename__ = "products"
     __table_args__ = (
         UniqueConstraint("tenant_id", "code"),
+        CheckConstraint(one_of("kind", "agent", "credits"), name="kind"),
         CheckConstraint(one_of("status", "draft", "active", "archived"), name="status"),
     )
 
@@ -26,6 +27,7 @@ class Product(Base):
     code: Mapped[Id]
     name: Mapped[Name]
     description: Mapped[LongText] = mapped_column(default="")
+    kind: Mapped[Word] = mapped_column(default="agent")
     status: Mapped[Word] = mapped_column(default="active")
     version: Mapped[int] = mapped_column(default=1)
     created_at_ms: Mapped[Ms]

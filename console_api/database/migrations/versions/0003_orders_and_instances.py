@@ -22,11 +22,21 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column("currency", sa.String(length=32), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("every", sa.String(length=32), nullable=False),
+        sa.Column("subscription_ref", sa.String(length=256), nullable=False),
+        sa.Column("paid_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.String(length=32), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("next_try_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
             "status IN ('pending', 'paid', 'provisioned', 'failed', 'cancelled', 'refunded')",
             name=op.f("ck_orders_status"),
+        ),
+        sa.CheckConstraint(
+            "step IN ('', 'instance', 'credits', 'key', 'active', 'done')", name=op.f("ck_orders_step")
         ),
         sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_orders_amount")),
         sa.ForeignKeyConstraint(["org_id"], ["orgs.org_id"], name=op.f("fk_orders_org_id_orgs")),
@@ -40,6 +50,17 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_orders_org_id_created_at_ms"), "orders", ["org_id", "created_at_ms"], unique=False
+    )
+    op.create_index(
+        op.f("ix_orders_status_next_try_at_ms"), "orders", ["status", "next_try_at_ms"], unique=False
+    )
+    op.create_table(
+        "customers",
+        sa.Column("org_id", sa.String(length=128), nullable=False),
+        sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("customer_ref", sa.String(length=256), nullable=False),
+        sa.ForeignKeyConstraint(["org_id"], ["orgs.org_id"], name=op.f("fk_customers_org_id_orgs")),
+        sa.PrimaryKeyConstraint("org_id", "provider", name=op.f("pk_customers")),
     )
     op.create_table(
         "instances",
@@ -130,4 +151,5 @@ def downgrade() -> None:
     op.drop_table("api_keys")
     op.drop_table("instance_configs")
     op.drop_table("instances")
+    op.drop_table("customers")
     op.drop_table("orders")

@@ -24,6 +24,10 @@ def upgrade() -> None:
         sa.Column("started_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("granted_until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("paid_until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("past_due_since_ms", sa.BigInteger(), nullable=False),
+        sa.Column("told_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("every", sa.String(length=32), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
@@ -47,9 +51,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_subscriptions_org_id"), "subscriptions", ["org_id"], unique=False)
     op.create_index(
-        op.f("ix_subscriptions_status_granted_until_ms"),
+        op.f("ix_subscriptions_status_subscription_id"),
         "subscriptions",
-        ["status", "granted_until_ms"],
+        ["status", "subscription_id"],
         unique=False,
     )
     op.create_table(
@@ -65,6 +69,10 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(length=32), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("refunded_minor", sa.BigInteger(), nullable=False),
+        sa.Column("clawed_micro", sa.BigInteger(), nullable=False),
+        sa.Column("period_start_ms", sa.BigInteger(), nullable=False),
+        sa.Column("period_end_ms", sa.BigInteger(), nullable=False),
+        sa.Column("returned_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
@@ -169,9 +177,41 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("command_id", name=op.f("pk_grant_commands")),
     )
     op.create_index(op.f("ix_grant_commands_grant_id"), "grant_commands", ["grant_id"], unique=False)
+    op.create_table(
+        "topups",
+        sa.Column("org_id", sa.String(length=128), nullable=False),
+        sa.Column("tenant_id", sa.String(length=128), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("threshold_micro", sa.BigInteger(), nullable=False),
+        sa.Column("plan_id", sa.String(length=128), nullable=False),
+        sa.Column("currency", sa.String(length=32), nullable=False),
+        sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("ceiling_minor", sa.BigInteger(), nullable=False),
+        sa.Column("cool_off_s", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("declines", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.String(length=128), nullable=True),
+        sa.Column("next_try_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at_ms", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("threshold_micro >= 0", name=op.f("ck_topups_threshold")),
+        sa.CheckConstraint("ceiling_minor >= 0", name=op.f("ck_topups_ceiling")),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("fk_topups_order_id_orders")),
+        sa.ForeignKeyConstraint(["org_id"], ["orgs.org_id"], name=op.f("fk_topups_org_id_orgs")),
+        sa.ForeignKeyConstraint(["plan_id"], ["plans.plan_id"], name=op.f("fk_topups_plan_id_plans")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_topups_tenant_id_tenants")
+        ),
+        sa.PrimaryKeyConstraint("org_id", name=op.f("pk_topups")),
+    )
+    op.create_index(
+        op.f("ix_topups_enabled_next_try_at_ms"), "topups", ["enabled", "next_try_at_ms"], unique=False
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("topups")
     op.drop_table("grant_commands")
     op.drop_table("grants")
     op.drop_table("webhook_deliveries")

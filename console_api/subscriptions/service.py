@@ -1,0 +1,151 @@
+"""What becomes of a subscription: paid, unpaid, suspended, ended. Parts of the caller's transaction.
+
+`settle` brings about whatever is due for a subscription as it stands, and is harmless to repeat: it is called
+after each fact, and now and then for all of them, because time alone ends periods and graces.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from console_api.control import audit
+from console_api.control.credits import service as credits
+from console_api.control.directory import repository as directory_rows
+from console_api.control.directory import service as directory
+from console_api.database.tables import Plan, Subscription
+from console_api.orders import repository as orders
+from console_api.payments.port import Outcome, PeriodPaid, PeriodUnpaid, SubscriptionIs
+from console_api.subscriptions import periods, repository
+from kit.clock import new_id
+from kit.settings import PaymentsSettings, load
+from schemas.directory import InstanceStatus
+
+ACTOR = "subscriptions"
+#: How late a payment may be told before its absence means anything: providers collect hours after a period.
+_SLACK_MS = 2 * 86_400_000
+
+
+async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> Outcome:
+    """A further period is paid: grant it, and let a suspended instance run again."""
+    row = await repository.by_ref(session, fact.provider, fact.subscription_ref)
+    if row is None:
+        return "early"
+    await pay_period(session, row, fact, now_ms)
+    return "applied"
+
+
+async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> None:
+    """As `period_paid`, for a locked subscription."""
+    new = await orders.add_payment(
+        session,
+        payment_id=new_id("pay"),
+        tenant_id=row.tenant_id,
+        org_id=row.org_id,
+        order_id=None,
+        subscription_id=row.subscription_id,
+        provider=fact.provider,
+        provider_ref=fact.payment_ref,
+        status="succeeded",
+        currency=fact.currency,
+        amount_minor=fact.amount_minor,
+        refunded_minor=0,
+        clawed_micro=0,
+        period_start_ms=fact.period_start_ms,
+        period_end_ms=fact.period_end_ms,
+        returned_at_ms=0,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    if new:
+        row.paid_until_ms = max(row.paid_until_ms, fact.period_end_ms)
+        _audit(session, row, "subscription.paid", now_ms, until_ms=row.paid_until_ms)
+        if row.status in ("past_due", "paused") and row.paid_until_ms > now_ms:
+            await _recovered(session, row, now_ms)
+    await settle(session, row, now_ms)
+
+
+async def period_unpaid(session: AsyncSession, fact: PeriodUnpaid, now_ms: int) -> Outcome:
+    """A payment failed: the grace begins, unless that period was paid after all."""
+    row = await repository.by_ref(session, fact.provider, fact.subscription_ref)
+    if row is None:
+        return "early"
+    if row.status == "active" and fact.at_ms > row.told_at_ms and row.paid_until_ms <= fact.at_ms + _SLACK_MS:
+        row.status, row.past_due_since_ms, row.told_at_ms = "past_due", fact.at_ms, fact.at_ms
+        _audit(session, row, "subscription.past_due", now_ms)
+    await settle(session, row, now_ms)
+    return "applied"
+
+
+async def stands(session: AsyncSession, fact: SubscriptionIs, now_ms: int) -> Outcome:
+    """The provider says how a subscription stands; an older word than the last one says nothing."""
+    row = await repository.by_ref(session, fact.provider, fact.subscription_ref)
+    if row is None:
+        return "early"
+    if fact.at_ms < row.told_at_ms or row.status == "ended":
+        return "applied"
+    row.told_at_ms = fact.at_ms
+    if fact.status == "ended":
+        row.ended_at_ms = fact.ends_at_ms or fact.at_ms
+    else:
+        row.ended_at_ms = fact.ends_at_ms
+        if fact.status == "past_due" and row.status == "active":
+            row.status, row.past_due_since_ms = "past_due", fact.at_ms
+        elif fact.status == "active" and row.status != "active":
+            await _recovered(session, row, now_ms)
+    _audit(session, row, "subscription.told", now_ms, status=fact.status, ends_at_ms=fact.ends_at_ms)
+    await settle(session, row, now_ms)
+    return "applied"
+
+
+async def settle(session: AsyncSession, row: Subscription, now_ms: int) -> None:
+    """Bring about what is due for a locked subscription."""
+    if row.status == "ended":
+        return
+    grace_ms = load(PaymentsSettings).grace_s * 1_000
+    if row.ended_at_ms and now_ms >= row.ended_at_ms:
+        row.status, row.updated_at_ms = "ended", now_ms
+        _audit(session, row, "subscription.ended", now_ms)
+        await _instance_becomes(session, row, "ended", now_ms)
+    elif row.status == "active" and row.paid_until_ms + _SLACK_MS <= now_ms:
+        row.status, row.past_due_since_ms, row.updated_at_ms = "past_due", row.paid_until_ms, now_ms
+        _audit(session, row, "subscription.past_due", now_ms)
+    if row.status == "past_due" and row.past_due_since_ms + grace_ms <= now_ms:
+        row.status, row.updated_at_ms = "paused", now_ms
+        _audit(session, row, "subscription.paused", now_ms)
+        await _instance_becomes(session, row, "suspended", now_ms)
+    plan = await session.get(Plan, row.plan_id)
+    if plan is not None and plan.allowance is not None:
+        due = periods.grantable(row, now_ms)
+        await credits.issue_due(session, row.subscription_id, plan.allowance, due, actor=ACTOR)
+
+
+async def _recovered(session: AsyncSession, row: Subscription, now_ms: int) -> None:
+    suspended, row.status, row.past_due_since_ms = row.status == "paused", "active", 0
+    row.updated_at_ms = now_ms
+    if suspended:
+        await _instance_becomes(session, row, "active", now_ms)
+
+
+async def _instance_becomes(
+    session: AsyncSession, row: Subscription, status: InstanceStatus, now_ms: int
+) -> None:
+    """Change the instance, unless it has ended, or is what it is for another reason."""
+    instance = await directory_rows.instance(session, row.instance_id or "")
+    if instance is None or instance.status in ("ended", status):
+        return
+    if status != "ended" and instance.status == "provisioning":
+        return
+    await directory.set_status(session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms)
+
+
+def _audit(session: AsyncSession, row: Subscription, action: str, at_ms: int, **details: object) -> None:
+    audit.record(
+        session,
+        tenant_id=row.tenant_id,
+        org_id=row.org_id,
+        actor=ACTOR,
+        action=action,
+        target=("subscription", row.subscription_id),
+        at_ms=at_ms,
+        **details,
+    )
