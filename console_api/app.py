@@ -29,12 +29,18 @@ from console_api.payments.running import PaymentsConfig
 from console_api.payments.webhooks.endpoints import router as webhooks
 from console_api.runs.endpoints import router as runs
 from console_api.stores import Stores
+from console_api.subscriptions.endpoints import router as subscriptions
+from console_api.topup.endpoints import router as topup
 from console_api.usage.endpoints import router as usage
+from console_api.wallet import repository as wallets
 from console_api.wallet.endpoints import router as wallet
 from console_api.warehouse import Warehouse
 from kit import redis_client
 from kit.clock import Clock, now_ms
 from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings, RedisSettings, load
+
+#: What needs the control plane's database.
+_CONTROL = (catalogue, configuration, keys, orders, subscriptions, topup, webhooks)
 
 DESCRIPTION = """\
 Usage, runs, credits and live figures of purchased agents.
@@ -85,7 +91,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
     )
     for router in (auth, instances, usage, runs, wallet, ledger, live, health):
         app.include_router(router)
-    for router in (catalogue, configuration, keys, orders, webhooks) if config.control else ():
+    for router in _CONTROL if config.control else ():
         app.include_router(router)
     errors.install(app)
     if config.allowed_origins:
@@ -113,7 +119,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
         try:
             async with control or nullcontext() as app.state.control:
-                paying = config.payments and payments.running(config.payments, app.state.control)
+                paying = config.payments and payments.running(
+                    config.payments, app.state.control, lambda org_id: wallets.available(stores, org_id)
+                )
                 async with paying or nullcontext() as app.state.payments:
                     yield
         finally:

@@ -22,6 +22,7 @@ from console_api.payments.stripe.source import StripeSource
 from console_api.payments.webhooks.models import Apply, Source
 from console_api.payments.webhooks.service import Deliveries
 from console_api.subscriptions.keeper import SubscriptionKeeper
+from console_api.topup.buyer import Available, TopUps
 from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings, load
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,10 @@ class Payments:
 
 
 @asynccontextmanager
-async def running(config: PaymentsConfig, plane: ControlPlane) -> AsyncIterator[Payments]:
-    """Run the payment providers until the block ends."""
+async def running(
+    config: PaymentsConfig, plane: ControlPlane, available: Available
+) -> AsyncIterator[Payments]:
+    """Run the payment providers until the block ends. `available`: what a wallet has left."""
     async with AsyncExitStack() as stack:
         sources: list[Source] = []
         provider = None
@@ -93,9 +96,10 @@ async def running(config: PaymentsConfig, plane: ControlPlane) -> AsyncIterator[
         deliveries = Deliveries(plane.database, sources, config.apply, config.webhooks, plane.clock)
         providers = Providers(dummy=config.buying.dummy, stripe=provider)
         keeper = SubscriptionKeeper(plane, config.buying.settle_every_s)
+        top_ups = TopUps(plane, providers, config.buying, available)
         work = [
             asyncio.create_task(_work(plane, run))
-            for run in (deliveries.run, Provisioner(plane).run, keeper.run)
+            for run in (deliveries.run, Provisioner(plane).run, keeper.run, top_ups.run)
         ]
         try:
             yield Payments(deliveries, providers, config.buying)

@@ -25,6 +25,11 @@ async def read(stores: Stores, org_id: str) -> Wallet:
     return wallet(fields, holds, stores.clock())
 
 
+async def available(stores: Stores, org_id: str) -> int:
+    """Return what new runs of the org may spend, in micro-credits. Raises `RedisError`."""
+    return (await read(stores, org_id)).available
+
+
 async def reading(stores: Stores, tenant_id: str, org_id: str) -> Reading:
     """Return all there is of the org's wallet, in one transaction. Raises `RedisError`.
 

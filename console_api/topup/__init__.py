@@ -1,0 +1,1 @@
+"""Buying credits by itself when a wallet runs low: bounded, spaced, and given up when the bank says no."""
