@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from stack import checkpoints, correct, demo, rebuild, reconcile, replay, up
 from stack.errors import StackError
+from stack.secrets import command as secrets
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "correct": Command("correct what runs cost, or charge late usage", correct.add_arguments, correct.run),
     "checkpoint": Command("copy Valkey's state now", checkpoints.add_arguments, checkpoints.run),
     "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),
+    "secrets": Command("check what Vault is to deliver", secrets.add_arguments, secrets.run),
     "status": Command("show what runs", up.add_json_argument, up.status),
     "down": Command("stop the stack", up.add_json_argument, up.down),
 }
