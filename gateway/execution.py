@@ -4,8 +4,8 @@ A run is driven by a task of its own, not by the request: a client that goes awa
 keep it from being closed and metered. Order of effects at the end, and what a crash in each gap costs:
   1. the runner's usage events are durable (it says so with its last frame; if not, or if it died, the
                                   gateway publishes what it heard)
-  2. the answer is kept         — crash after: the reaper closes the run as `lost`; a repeated request finds
-                                  the answer and publishes its closing event, which outranks `lost`
+  2. the answer is kept         — crash after: whoever repeats the request or asks for the run, at the latest
+                                  the reaper, finds the answer and publishes its closing event
   3. the closing event is durable
   4. the client gets the answer — crash before: the client repeats the request and gets the same answer
 """

@@ -197,14 +197,20 @@ class RunService:
         return kept if kept is not None and caller.may_see(kept.closing, kept.visitor) else None
 
     async def find(self, caller: Caller, run_id: str) -> Answer | None:
-        """Return a finished run's answer, `None` while it runs. Raises `UnknownRun`."""
+        """Return a finished run's answer, `None` while it runs.
+
+        Raises `UnknownRun`, `MeteringUnavailable`.
+        """
         kept = await self._kept(caller, run_id)
-        if kept is not None:
-            return kept.answer
         try:
             lease = await self._services.answers.lease(caller.partition, run_id)
         except RedisError as error:
             raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+        if kept is not None:
+            if lease is not None:
+                # Not closed yet, and perhaps never told to be: an answer is shown only if it is metered.
+                await self.publish_closing(kept)
+            return kept.answer
         if lease is None or not caller.may_see(lease, lease.visitor):
             raise UnknownRun("check the run id; finished runs are kept for a day")
         return None

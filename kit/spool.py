@@ -8,7 +8,6 @@ between publishes it again, which costs nothing, because every event is idempote
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import struct
 import zlib
@@ -34,6 +33,7 @@ class Spool:
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         # Never append behind a torn tail: what follows it would be unreadable.
+        self._number = 0
         self._active = self._next_segment()
 
     def segments(self) -> list[Path]:
@@ -71,19 +71,15 @@ class Spool:
             self._flushing = None
 
     def _rotate(self, *, torn: bool) -> None:
-        """Go on in a new segment behind a torn or a full one; without a folder, the next write says so."""
-        with contextlib.suppress(OSError):
-            if torn or self._active.stat().st_size > _SEGMENT_BYTES:
-                self._active = self._next_segment()
+        """Go on in a new segment behind a torn or a full one."""
+        if torn or self._active.stat().st_size > _SEGMENT_BYTES:
+            self._active = self._next_segment()
 
     def oldest(self) -> Path | None:
         """Return the oldest segment with records, no longer appended to; `None` when the spool is empty."""
         for path in self.segments():
-            if path.stat().st_size == 0 and path != self._active:
-                path.unlink()
-                continue
             if path == self._active:
-                if self._flushing is not None or path.stat().st_size == 0:
+                if self._flushing is not None:
                     return None
                 self._active = self._next_segment()
             return path
@@ -95,11 +91,10 @@ class Spool:
         segment.unlink()
 
     def _next_segment(self) -> Path:
+        """Name a segment. Only a write makes it, so that a full disk cannot keep a torn one in use."""
         last = self.segments()
-        number = int(last[-1].stem) + 1 if last else 1
-        path = self._directory / f"{number:012d}.spool"
-        path.touch()
-        return path
+        self._number = max(self._number, int(last[-1].stem) if last else 0) + 1
+        return self._directory / f"{self._number:012d}.spool"
 
 
 def _resolve(batch: list[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:

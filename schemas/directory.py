@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.events import Channel
+from schemas.events import Channel, RunEvent
 
 KeyKind = Literal["secret", "widget", "mcp"]
 InstanceStatus = Literal["provisioning", "active", "suspended", "ended"]
@@ -117,3 +117,9 @@ class RunLease(Struct, frozen=True, kw_only=True):
     streamed: bool
     #: The visitor whose widget session it is; only that one may look at it.
     visitor: str = ""
+
+
+class KeptClosing(Struct, frozen=True, kw_only=True):
+    """Of an answer that a gateway keeps, what others need: the event that closes its run."""
+
+    closing: RunEvent

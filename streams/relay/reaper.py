@@ -1,7 +1,8 @@
 """Does what time alone calls for: closes runs whose owner died, and lets credits expire.
 
-A run counts as abandoned when its lease ran out: nobody renewed it. The `lost` event carries what was metered
-so far. A real closing event that comes late outranks it, and the charge is settled by the difference.
+A run counts as abandoned when its lease ran out: nobody renewed it. If its gateway came as far as to keep an
+answer, the closing event kept with it is published. Otherwise the run is closed as `lost`, with what was
+metered so far; a real closing event that comes late outranks it, and the charge is settled by the difference.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from metering.closing import run_event
 from metering.settling import StoredWallet
 from metering.totals import COUNTERS
 from schemas import keys, topics
-from schemas.directory import RunLease
+from schemas.directory import KeptClosing, RunLease
 from schemas.events import GrantEvent, RunEvent
 from streams.outbox import MeteredRun
 
@@ -94,10 +95,15 @@ class Reaper:
             await self._redis.zrem(keys.leases(partition), run_id)
             return
         lease = msgspec.json.decode(blob, type=RunLease)
-        stored = await get_bytes(self._redis, keys.run(partition, run_id))
-        await self._publisher.publish(topics.RUNS, lease.org_id, _lost(lease, stored, now))
+        kept = await get_bytes(self._redis, keys.answer(partition, run_id))
+        if kept is not None:
+            closing = msgspec.json.decode(kept, type=KeptClosing).closing
+        else:
+            stored = await get_bytes(self._redis, keys.run(partition, run_id))
+            closing = _lost(lease, stored, now)
+        await self._publisher.publish(topics.RUNS, lease.org_id, closing)
         self.reaped += 1
-        log.warning("run lost: its gateway went away", extra={"run_id": run_id})
+        log.warning("closed a run whose gateway went away", extra={"run_id": run_id, "as": closing.status})
 
 
 def _expire(tenant_id: str, org_id: str, now: int) -> GrantEvent:

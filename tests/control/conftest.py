@@ -14,6 +14,7 @@ from containers import free_ports
 from control_places import Place, at, create_database
 from control_server import Api, serving
 from control_world import World
+from orders_rig import Shop
 from redis.asyncio import Redis
 
 from console_api.database.engine import Database, connect
@@ -103,6 +104,11 @@ async def database(place: Place) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture
 async def world(database: Database) -> World:
     return await World.create(database)
+
+
+@pytest_asyncio.fixture
+async def shop(place: Place, world: World) -> Shop:
+    return await Shop.open(place, world)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -182,6 +182,15 @@ class Shop:
             )
         return int(given or 0) - int(taken or 0)
 
+    async def bought(self) -> dict[str, Any]:
+        summary = await self.summary()
+        summary.pop("subscriptions")
+        return summary
+
+    def at(self, **fields: Any) -> dict[str, Any]:
+        """The fields that every fact about the shop's subscription carries."""
+        return {"provider": "stripe", "subscription_ref": "sub_1", "at_ms": self.world.clock(), **fields}
+
     async def summary(self) -> dict[str, Any]:
         """Return what there is, without ids: the same for all ways that come to the same."""
         instances = [i for i in await self.rows(Instance) if i.order_id]

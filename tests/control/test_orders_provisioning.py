@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
-from control_places import Place
-from control_world import World
-from orders_rig import DAY_MS, MONTHLY, ONCE, PACK, PRICE, Crash, Shop, at_once
+from orders_rig import MONTHLY, ONCE, PACK, PRICE, Crash, Shop, at_once
 
 from console_api.control.errors import Conflict
-from console_api.database.tables import Grant, Instance, Order, OutboxRow, Subscription
+from console_api.database.tables import Instance, Order, OutboxRow
 from console_api.orders import service
 from console_api.orders.models import Refund
 from console_api.orders.provisioning import Provisioner
@@ -22,20 +17,11 @@ from console_api.payments.port import (
     Line,
     MoneyReturned,
     OrderAbandoned,
-    PeriodPaid,
     PeriodUnpaid,
     ShopOrderPaid,
-    SubscriptionIs,
 )
-from console_api.subscriptions import periods
 from kit.problems import Forbidden, InvalidRequest, NotFound
 from schemas.events import GrantEvent
-
-
-@pytest_asyncio.fixture
-async def shop(place: Place, world: World) -> Shop:
-    return await Shop.open(place, world)
-
 
 DONE = {
     "orders": [("provisioned", "done")],
@@ -47,12 +33,6 @@ DONE = {
 }
 
 
-async def bought(shop: Shop) -> dict[str, Any]:
-    summary = await shop.summary()
-    summary.pop("subscriptions")
-    return summary
-
-
 async def test_a_paid_order_becomes_an_instance_with_credits_and_a_key_shown_once(shop: Shop) -> None:
     order = await shop.order()
     assert (order.status, order.checkout_url, order.instance_id) == ("pending", "", None)
@@ -61,7 +41,7 @@ async def test_a_paid_order_becomes_an_instance_with_credits_and_a_key_shown_onc
         await service.pay(session, shop.caller(), order.order_id, dummy=True, now_ms=now)
     await shop.provision()
 
-    assert await bought(shop) == DONE
+    assert await shop.bought() == DONE
     async with shop.world.database.writing() as session:
         key = await service.reveal_key(shop.plane, session, shop.caller(), order.order_id)
     assert key.key.startswith("rm_sk_")
@@ -90,7 +70,7 @@ async def test_a_crash_before_any_commit_changes_nothing_in_the_end(shop: Shop, 
     await shop.tell(fact)
     await shop.provision()
 
-    assert await bought(shop) == DONE
+    assert await shop.bought() == DONE
 
 
 async def test_however_often_it_is_told_and_by_however_many(shop: Shop) -> None:
@@ -101,7 +81,7 @@ async def test_however_often_it_is_told_and_by_however_many(shop: Shop) -> None:
     await at_once(*[Provisioner(shop.plane).turn() for _ in range(4)])
     await shop.provision()
 
-    assert await bought(shop) == DONE
+    assert await shop.bought() == DONE
 
 
 async def test_the_same_key_is_the_same_order_and_no_other(shop: Shop) -> None:
@@ -123,7 +103,7 @@ async def test_a_pack_gives_credits_and_makes_no_instance(shop: Shop) -> None:
     await shop.tell(shop.paid(order))
     await shop.provision()
 
-    summary = await bought(shop)
+    summary = await shop.bought()
     assert summary["instances"] == []
     assert summary["keys"] == 0
     assert summary["grants"] == [("purchase", PACK, 0)]
@@ -172,7 +152,7 @@ async def test_an_abandoned_order_that_is_paid_after_all_is_an_order(shop: Shop)
     assert (await shop.one(Order)).status == "cancelled"
     await shop.tell_all([shop.paid(order), gone])
 
-    assert await bought(shop) == DONE
+    assert await shop.bought() == DONE
 
 
 async def test_a_shops_order_is_one_for_each_unit(shop: Shop) -> None:
@@ -198,7 +178,7 @@ async def test_a_shops_order_is_one_for_each_unit(shop: Shop) -> None:
     )
     assert await shop.tell(back) == "early"
     assert await shop.tell_all([fact] * 3) == []
-    summary = await bought(shop)
+    summary = await shop.bought()
     assert summary["instances"] == ["active"] * 2
     assert summary["keys"] == 2
     assert summary["payments"] == [(1_000, 0, "succeeded"), (4_900, 0, "succeeded"), (4_901, 0, "succeeded")]
@@ -206,163 +186,9 @@ async def test_a_shops_order_is_one_for_each_unit(shop: Shop) -> None:
 
     assert await shop.tell(back) == "applied"
     assert await shop.credits() == 0
-    assert (await bought(shop))["instances"] == ["ended"] * 2
+    assert (await shop.bought())["instances"] == ["ended"] * 2
     only_mugs = msgspec.structs.replace(fact, order_ref="o2", payment_ref="o2", lines=(lines[2],))
     assert await shop.tell(only_mugs) == "ignored"
-
-
-def at(shop: Shop, **fields: Any) -> dict[str, Any]:
-    return {"provider": "stripe", "subscription_ref": "sub_1", "at_ms": shop.world.clock(), **fields}
-
-
-async def subscribed(shop: Shop, every: str = "month") -> int:
-    """Buy, and return when the paid period ends."""
-    order = await shop.order(every=every)
-    await shop.tell_all([shop.paid(order)])
-    row = await shop.one(Subscription)
-    return int(row.paid_until_ms)
-
-
-def renewal(shop: Shop, start_ms: int, number: int = 1) -> PeriodPaid:
-    return PeriodPaid(
-        **at(shop),
-        payment_ref=f"pi_renewal_{number}",
-        currency="usd",
-        amount_minor=PRICE,
-        period_start_ms=start_ms,
-        period_end_ms=periods.end_of(start_ms, "month"),
-    )
-
-
-async def test_a_renewal_grants_its_period_once_and_nothing_unpaid_is_granted(shop: Shop) -> None:
-    ends_ms = await subscribed(shop)
-    await shop.settle(ends_ms + 3_600_000 - shop.world.clock())
-    assert await shop.credits() == MONTHLY + ONCE
-
-    fact = renewal(shop, ends_ms)
-    for _ in range(3):
-        assert await shop.tell(fact) == "applied"
-    await shop.settle()
-    assert await shop.credits() == 2 * MONTHLY + ONCE
-    periods_granted = [grant.period for grant in await shop.rows(Grant, kind="plan")]
-    assert len(set(periods_granted)) == 2
-
-
-async def test_a_year_drips_by_the_month_and_stops_with_it(shop: Shop) -> None:
-    ends_ms = await subscribed(shop, "year")
-    while shop.world.clock() < ends_ms - DAY_MS:
-        await shop.settle(28 * DAY_MS)
-    await shop.settle()
-    assert await shop.credits() == 12 * MONTHLY + ONCE
-    await shop.settle(60 * DAY_MS)
-    assert await shop.credits() == 12 * MONTHLY + ONCE
-
-
-async def test_without_money_it_stops_after_the_grace_and_goes_on_when_paid(shop: Shop) -> None:
-    ends_ms = await subscribed(shop)
-    await shop.settle(ends_ms - shop.world.clock())
-    unpaid = PeriodUnpaid(**at(shop), payment_ref="in_1")
-    await shop.tell(unpaid)
-    assert (await shop.one(Subscription)).status == "past_due"
-    await shop.settle(6 * DAY_MS)
-    assert (await bought(shop))["instances"] == ["active"]
-    await shop.settle(2 * DAY_MS)
-    assert (await bought(shop))["instances"] == ["suspended"]
-    assert (await shop.one(Subscription)).status == "paused"
-
-    await shop.tell(renewal(shop, ends_ms))
-    assert (await bought(shop))["instances"] == ["active"]
-    # The older word comes again, late.
-    await shop.tell(unpaid)
-    await shop.settle(DAY_MS)
-    assert (await shop.one(Subscription)).status == "active"
-    assert await shop.credits() == 2 * MONTHLY + ONCE
-
-
-async def test_a_provider_that_falls_silent_is_noticed(shop: Shop) -> None:
-    ends_ms = await subscribed(shop)
-    await shop.settle(ends_ms + 10 * DAY_MS - shop.world.clock())
-
-    assert (await shop.one(Subscription)).status == "paused"
-    assert (await bought(shop))["instances"] == ["suspended"]
-
-
-async def test_a_cancellation_ends_with_its_period_and_can_be_taken_back(shop: Shop) -> None:
-    ends_ms = await subscribed(shop)
-    ending = SubscriptionIs(**at(shop), status="active", ends_at_ms=ends_ms)
-    on_again = SubscriptionIs(**{**at(shop), "at_ms": shop.world.clock() + 1}, status="active", ends_at_ms=0)
-    await shop.tell(on_again)
-    await shop.tell(ending)
-    assert (await shop.one(Subscription)).ended_at_ms == 0, "the older word says nothing"
-    await shop.tell(
-        SubscriptionIs(**{**at(shop), "at_ms": on_again.at_ms + 1}, status="active", ends_at_ms=ends_ms)
-    )
-    await shop.settle(ends_ms - 1 - shop.world.clock())
-    assert (await bought(shop))["instances"] == ["active"]
-    await shop.settle(1)
-    assert (await bought(shop))["instances"] == ["ended"]
-    assert (await shop.one(Subscription)).status == "ended"
-    assert await shop.credits() == MONTHLY + ONCE
-
-
-async def test_all_orders_of_what_is_told_come_to_the_same(shop: Shop, place: Place) -> None:
-    order = await shop.order()
-    await shop.tell_all([shop.paid(order)])
-    ends_ms = int((await shop.one(Subscription)).paid_until_ms)
-    await shop.settle(ends_ms + 3_600_000 - shop.world.clock())
-    told = [
-        renewal(shop, ends_ms),
-        PeriodUnpaid(**at(shop), payment_ref="in_1"),
-        MoneyReturned(
-            provider="stripe",
-            payment_ref="pi_renewal_1",
-            returned_minor=PRICE // 2,
-            reason="refund",
-            at_ms=shop.world.clock(),
-        ),
-        MoneyReturned(
-            provider="stripe",
-            payment_ref=f"pi_{order.order_id}",
-            returned_minor=PRICE,
-            reason="dispute",
-            at_ms=shop.world.clock(),
-        ),
-    ]
-    ways = list(itertools.permutations(told))
-    # One way for this database: the others are told on top, which must change nothing any more.
-    for way in [*ways[:: len(ways) // 6], told]:
-        assert await shop.tell_all(way) == []
-        summary = await shop.summary()
-        assert summary["credits"] == MONTHLY // 2
-        assert summary["instances"] == ["suspended"]
-        assert [status for status, _ in summary["subscriptions"]] == ["active"]
-
-
-@pytest.mark.parametrize("way", range(0, 24, 5))
-async def test_each_order_of_facts_from_the_beginning(shop: Shop, way: int) -> None:
-    order = await shop.order()
-    start = shop.world.clock()
-    ends_ms = periods.end_of(start, "month")
-    shop.world.clock.at_ms = ends_ms + 3_600_000
-    told = [
-        shop.paid(order, at_ms=start),
-        renewal(shop, ends_ms),
-        MoneyReturned(
-            provider="stripe",
-            payment_ref=f"pi_{order.order_id}",
-            returned_minor=PRICE // 10,
-            reason="refund",
-            at_ms=start + 1,
-        ),
-        SubscriptionIs(**at(shop), status="active", ends_at_ms=0),
-    ]
-    assert await shop.tell_all(list(itertools.permutations(told))[way]) == []
-
-    summary = await shop.summary()
-    assert summary["orders"] == [("provisioned", "done")]
-    assert summary["instances"] == ["active"]
-    assert len([grant for grant in summary["grants"] if grant[0] == "purchase"]) == 1
-    assert [status for status, _ in summary["subscriptions"]] == ["active"]
 
 
 async def test_money_that_goes_back_takes_its_share_and_brings_it_back(shop: Shop) -> None:
@@ -384,18 +210,18 @@ async def test_money_that_goes_back_takes_its_share_and_brings_it_back(shop: Sho
 
     await returned(PRICE // 2)
     assert await shop.credits() == whole - whole // 2
-    assert (await bought(shop))["instances"] == ["active"]
+    assert (await shop.bought())["instances"] == ["active"]
     await returned(PRICE)
     assert await shop.credits() == 0
-    assert (await bought(shop))["instances"] == ["suspended"]
+    assert (await shop.bought())["instances"] == ["suspended"]
     assert (await shop.one(Order)).status == "refunded"
     await returned(0)
     assert await shop.credits() == whole
-    assert (await bought(shop))["instances"] == ["active"]
+    assert (await shop.bought())["instances"] == ["active"]
     assert (await shop.one(Order)).status == "provisioned"
     await returned(PRICE, "refund")
     assert await shop.credits() == 0
-    assert (await bought(shop))["instances"] == ["ended"]
+    assert (await shop.bought())["instances"] == ["ended"]
 
 
 async def test_an_operator_refunds_and_marks_as_paid_and_nobody_else(shop: Shop) -> None:
@@ -411,7 +237,7 @@ async def test_an_operator_refunds_and_marks_as_paid_and_nobody_else(shop: Shop)
     async with shop.world.database.writing() as session:
         await service.mark_paid(session, operator, order.order_id, "bank transfer 7", shop.world.clock())
     await shop.provision()
-    assert await bought(shop) == DONE
+    assert await shop.bought() == DONE
     entries = await shop.world.audited(order.order_id)
     assert any(e.action == "order.mark_paid" and e.details["note"] == "bank transfer 7" for e in entries)
 
@@ -436,4 +262,4 @@ async def test_a_cancelled_order_is_not_provisioned(shop: Shop) -> None:
 async def test_what_is_about_others_is_ignored_and_what_is_not_known_yet_is_early(shop: Shop) -> None:
     order = await shop.order()
     assert await shop.tell(shop.paid(order, order_id="ord_elsewhere")) == "ignored"
-    assert await shop.tell(PeriodUnpaid(**at(shop), payment_ref="in_1")) == "early"
+    assert await shop.tell(PeriodUnpaid(**shop.at(), payment_ref="in_1")) == "early"

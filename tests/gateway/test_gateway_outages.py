@@ -8,12 +8,16 @@ import time
 from typing import Any
 
 from containers import free_ports
-from gateway_log import until
+from gateway_log import PARTITIONS, until
 from gateway_rig import Plane, Tenant, assert_problem, events
 from kafka_gate import KafkaGate
 
 from kit import tokens
+from kit.clock import now_ms
+from kit.publisher import Publisher
+from kit.settings import KafkaSettings, SpoolSettings
 from schemas import keys
+from streams.relay.reaper import Reaper
 
 _LONG = "Tell me everything [[fault:length:800]]"
 
@@ -146,6 +150,53 @@ async def test_what_a_runner_cannot_record_the_gateway_does_and_else_nobody_is_a
     finally:
         await gate.close()
         for service in (gateway, helpless, runner):
+            await service.kill()
+
+
+async def test_an_answer_is_shown_only_if_it_is_metered_and_closes_its_run_without_its_gateway(
+    plane: Plane, fast: Any
+) -> None:
+    tenant = await plane.tenant()
+    gate = KafkaGate(plane.bootstrap, free_ports("gate")["gate"])
+    await gate.open()
+    runner = await plane.runner(fast.provider)
+    helpless = await plane.gateway(runner, KAFKA_BOOTSTRAP=gate.address, KAFKA_ACK_TIMEOUT_MS="300")
+    publisher = Publisher(
+        KafkaSettings(bootstrap=plane.bootstrap), SpoolSettings(), plane.folder / "spool-reaper"
+    )
+    await publisher.start()
+
+    async def leased() -> set[bytes]:
+        return set(await plane.redis.zrange(keys.leases(tenant.partition), 0, -1))
+
+    try:
+        assert (await plane.ask(helpless, tenant)).status == 200
+        before = await leased()
+        await gate.close()
+        shutil.rmtree(plane.folder / f"spool-{helpless.port}")
+        for _ in range(2):
+            assert_problem(await plane.ask(helpless, tenant), 503, "metering_unavailable")
+        seen, reaped = (raw.decode() for raw in await leased() - before)
+        path = f"/v1/runs/{seen}"
+        hidden = await plane.get(helpless, path, headers=tenant.headers)
+        assert_problem(hidden, 503, "metering_unavailable")
+        assert (await plane.log.of(seen)).runs == []
+        shown = await plane.get(fast.gateway, path, headers=tenant.headers)
+        assert (shown.status, shown.json["status"]) == (200, "completed")
+        assert (await plane.log.of(seen)).closing.tokens_out == shown.json["usage"]["tokens_out"] > 0
+
+        await helpless.kill()
+        later = now_ms() + 3_600_000
+        reaper = Reaper(plane.redis, publisher, PARTITIONS, lambda: later)
+        while await reaper.reap(tenant.partition):
+            pass
+        closing = (await plane.log.of(reaped)).closing
+        assert (closing.status, closing.org_id) == ("completed", tenant.org_id)
+        assert closing.tokens_out > 0
+    finally:
+        await publisher.stop()
+        await gate.close()
+        for service in (helpless, runner):
             await service.kill()
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -170,7 +172,7 @@ async def test_many_restarts_leave_no_empty_segments_behind(tmp_path: Path) -> N
         spool = Spool(tmp_path, MB)
 
     assert spool.oldest() is None
-    assert len(spool.segments()) == 1
+    assert spool.segments() == []
 
 
 async def test_a_restart_counts_leftovers_towards_the_limit(tmp_path: Path) -> None:
@@ -195,6 +197,35 @@ async def test_a_disk_that_cannot_be_written_is_reported_and_recovered_from(
 
     await spool.append(b"kept")
     assert contents(tmp_path)[-1] == b"kept"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 KiB that holds three files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = "size=16k,nr_inodes=4"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("a disk can be mounted by root only")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+async def test_what_is_written_after_a_full_disk_is_not_behind_its_torn_tail(tiny_disk: Path) -> None:
+    spool = Spool(tiny_disk, MB)
+    await spool.append(b"before")
+    fillers = [tiny_disk / "other", tiny_disk / "another"]
+    fillers[0].write_bytes(b"x" * 8_192)
+    fillers[1].touch()
+
+    with pytest.raises(SpoolFull, match="No space left"):
+        await spool.append(b"y" * 8_192)
+    for filler in fillers:
+        filler.unlink()
+    await spool.append(b"after")
+
+    assert contents(tiny_disk) == [b"before", b"after"]
 
 
 async def test_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
