@@ -107,6 +107,9 @@ class Layout:
             "RUNMETER_CONSOLE_API_PORT": str(self.ports["console_api"]),
             "RUNMETER_CONSOLE_PORT": str(self.ports["console"]),
             "RUNMETER_CONSOLE_API_URL": self._url("http", "console_api"),
+            # On one's own machine nobody should need a card to try what buying does.
+            "RUNMETER_PAYMENTS_DUMMY": os.environ.get("RUNMETER_PAYMENTS_DUMMY", "true"),
+            "RUNMETER_PAYMENTS_RETURN_URL": self._url("http", "console") + "/account/orders",
         }
 
     def servers(self) -> list[ChildSpec]:

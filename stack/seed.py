@@ -17,8 +17,6 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from console_api.catalogue import service as catalogue
-from console_api.catalogue.models import EntitlementTerms, PlanTerms, ProductTerms
 from console_api.control.credits import service as credits
 from console_api.control.directory import prices
 from console_api.control.directory import service as directory
@@ -40,13 +38,13 @@ from metering.prices import MICRO_PER_CREDIT
 from schemas import keys
 from schemas.directory import AccessTokenRecord, KeyKind
 from schemas.events import GrantEvent
+from stack import offers
 
 #: The page that the demo's widgets are embedded in.
 DEMO_ORIGIN = "http://localhost:8000"
 
 _ACTOR = "demo"
 _CREDITS = 100_000
-_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "claude-sonnet-4-5")
 _MARK_UP_PERCENT = 20
 _SENT_WITHIN_S = 30.0
 _ORIGINS: dict[KeyKind, list[str]] = {"secret": [], "widget": [DEMO_ORIGIN]}
@@ -131,16 +129,9 @@ async def _tenant(session: AsyncSession, demo: DemoAccess, now: int) -> None:
     await directory.ensure_tenant(session, demo.tenant_id, "Demo marketplace", now)
     await _prices(session, demo.tenant_id, now)
     org = await directory.ensure_org(session, demo.tenant_id, "Demo company", at_ms=now, org_id=demo.org_id)
-    product = ProductTerms(name="Agent", description="An agent that answers with tools.")
-    await catalogue.ensure_product(session, demo.tenant_id, "agent", product, actor=_ACTOR, at_ms=now)
-    terms = PlanTerms(
-        product="agent",
-        name="Demo",
-        entitlements=EntitlementTerms(models=list(_MODELS), tools=["calculator", "current_time"]),
-    )
-    plan = await catalogue.ensure_plan(session, demo.tenant_id, "demo", terms, actor=_ACTOR, at_ms=now)
+    plan_id = await offers.put_up(session, demo.tenant_id, actor=_ACTOR, at_ms=now)
     for instance in demo.instances:
-        await _instance(session, org, plan.plan_id, instance, now)
+        await _instance(session, org, plan_id, instance, now)
     await credits.issue(session, _grant(demo, now), actor=_ACTOR, at_ms=now)
 
 

@@ -49,13 +49,24 @@ def clickhouse_url(embedded: Embedded) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The whole stack, as `runmeter up --detach --json` shows it, with its `data_dir`."""
+    """The whole stack, as `runmeter up --detach --json` shows it, with its `data_dir`.
+
+    It expects Stripe and a Saleor shop at `stripe_port` and `saleor_port`; a test may put them there.
+    """
     data_dir = tmp_path_factory.mktemp("stack")
+    outside = free_ports("stripe_port", "saleor_port")
+    payments = {
+        "RUNMETER_STRIPE_API_KEY": "sk_test_4242",
+        "RUNMETER_STRIPE_WEBHOOK_SECRETS": "whsec_new",
+        "RUNMETER_STRIPE_API_BASE": f"http://127.0.0.1:{outside['stripe_port']}",
+        "RUNMETER_SALEOR_URL": f"http://127.0.0.1:{outside['saleor_port']}",
+        "RUNMETER_SALEOR_TENANT_ID": "tenant_demo",
+    }
 
     def runmeter(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "stack.cli", *arguments],
-            env=environment(data_dir),
+            env={**environment(data_dir), **payments},
             capture_output=True,
             text=True,
             timeout=200,
@@ -65,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     started = runmeter("up", "--detach", "--json")
     try:
         assert started.returncode == 0, started.stderr
-        yield {**json.loads(started.stdout), "data_dir": str(data_dir)}
+        yield {**json.loads(started.stdout), **outside, "data_dir": str(data_dir)}
     finally:
         runmeter("down")
 

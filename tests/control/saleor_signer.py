@@ -126,8 +126,8 @@ def by_secret(body: bytes, secret: str) -> str:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Shop]:
-    """Serve a shop's public keys on a free port until the block ends."""
+async def running(port: int = 0) -> AsyncIterator[Shop]:
+    """Serve a shop's public keys on that port, or on a free one, until the block ends."""
     shop = Shop()
     shop.running.set()
 
@@ -142,7 +142,7 @@ async def running() -> AsyncIterator[Shop]:
     app.router.add_get("/.well-known/jwks.json", keys)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield shop

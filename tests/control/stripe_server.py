@@ -244,12 +244,12 @@ def signed(event: Thing | bytes, secret: str = SECRET, at: int | None = None) ->
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[StripeServer]:
-    """Run the server on a free port until the block ends."""
+async def running(port: int = 0) -> AsyncIterator[StripeServer]:
+    """Run the server on that port, or on a free one, until the block ends."""
     server = StripeServer()
     runner = web.AppRunner(_app(server), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
