@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -120,7 +121,10 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         try:
             async with control or nullcontext() as app.state.control:
                 paying = config.payments and payments.running(
-                    config.payments, app.state.control, lambda org_id: wallets.available(stores, org_id)
+                    config.payments,
+                    app.state.control,
+                    partial(wallets.available, stores),
+                    partial(wallets.has_grants, stores),
                 )
                 async with paying or nullcontext() as app.state.payments:
                     yield

@@ -205,6 +205,8 @@ class StripeSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_STRIPE_")
     #: A secret or restricted key. Empty: no Stripe.
     api_key: SecretStr = SecretStr("")
+    #: The tenant whose operators see what this account delivers. Empty: nobody; it may be several tenants'.
+    tenant_id: str = ""
     #: Signing secrets of the webhook endpoint, comma-separated: the new one and the old while they rotate.
     webhook_secrets: SecretStr = SecretStr("")
     #: How old a signed delivery may be.

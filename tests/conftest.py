@@ -57,6 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     outside = free_ports("stripe_port", "saleor_port")
     payments = {
         "RUNMETER_STRIPE_API_KEY": "sk_test_4242",
+        "RUNMETER_STRIPE_TENANT_ID": "tenant_demo",
         "RUNMETER_STRIPE_WEBHOOK_SECRETS": "whsec_new",
         "RUNMETER_STRIPE_API_BASE": f"http://127.0.0.1:{outside['stripe_port']}",
         "RUNMETER_SALEOR_URL": f"http://127.0.0.1:{outside['saleor_port']}",

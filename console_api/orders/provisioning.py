@@ -4,7 +4,8 @@ Each step is one transaction that locks the order, does its part and names the n
 two leaves the order at the one that is due; a crash within one leaves nothing of it. So whoever works on an
 order, however often, and however many at once, there is one instance, one grant of each kind and one key.
 
-Orders of credits have one step only: `credits`.
+Orders of credits have two steps only: `credits` and `active`. The last one waits until the credits are in the
+wallet, so that what is provisioned can be used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,11 +38,21 @@ log = logging.getLogger(__name__)
 ACTOR = "provisioning"
 _AT_ONCE = 20
 _POLL_S = 1.0
+#: How long credits take to arrive, usually; and how often that is looked at while Kafka is away.
+_ARRIVES_MS = 100
+_ARRIVES_MAX_MS = 5_000
 _RETRY_MIN_MS = 1_000
 _RETRY_MAX_MS = 300_000
 _MAX_ERROR_CHARS = 500
 
 _Step = Callable[["_Work"], Awaitable[str]]
+
+#: Whether all of these grants are in the org's wallet. Raises `RedisError`.
+Arrived = Callable[[str, Sequence[str]], Awaitable[bool]]
+
+
+class _NotYet(Exception):
+    """The order's credits are on their way to the wallet."""
 
 
 def first_step(product: Product) -> str:
@@ -57,8 +68,11 @@ def secret_name(order_id: str) -> str:
 class _Work:
     """One step of one order, in one transaction."""
 
-    def __init__(self, plane: ControlPlane, session: AsyncSession, order: Order, now_ms: int) -> None:
+    def __init__(
+        self, plane: ControlPlane, arrived: Arrived, session: AsyncSession, order: Order, now_ms: int
+    ) -> None:
         self.plane = plane
+        self.arrived = arrived
         self.session = session
         self.order = order
         self.now_ms = now_ms
@@ -125,7 +139,7 @@ async def _give_credits(work: _Work) -> str:
             session, row.subscription_id, plan.allowance, periods.grantable(row, work.now_ms), actor=ACTOR
         )
     await returns.settle_order(session, order, work.now_ms)
-    return "key" if product.kind == "agent" else "done"
+    return "key" if product.kind == "agent" else "active"
 
 
 async def _make_key(work: _Work) -> str:
@@ -148,9 +162,11 @@ async def _make_key(work: _Work) -> str:
 
 
 async def _activate(work: _Work) -> str:
+    granted = await repository.granted_with(work.session, work.order.order_id)
+    if granted and not await work.arrived(work.order.org_id, granted):
+        raise _NotYet
     instance = await directory_rows.instance_of_order(work.session, work.order.order_id)
-    assert instance is not None
-    if instance.status == "provisioning":
+    if instance is not None and instance.status == "provisioning":
         await directory.set_status(
             work.session, instance.instance_id, "active", actor=ACTOR, at_ms=work.now_ms
         )
@@ -168,8 +184,10 @@ _STEPS: dict[str, _Step] = {
 class Provisioner:
     """Works off paid orders. Any number of processes may; the order's lock and step say who does what."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, arrived: Arrived) -> None:
         self._plane = plane
+        self._arrived = arrived
+        self._awaited = False
         self._committed = plane.database.on_commit()
 
     async def run(self) -> None:
@@ -181,13 +199,15 @@ class Provisioner:
                     continue
             except OUTAGES as error:
                 log.warning("provisioning waits", extra={"error": repr(error)})
+            wait_s = _ARRIVES_MS / 1_000 if self._awaited else _POLL_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._committed.wait(), _POLL_S)
+                await asyncio.wait_for(self._committed.wait(), wait_s)
 
     async def turn(self) -> int:
         """Take each due order as far as it goes; return how many there were. Raises one of `OUTAGES`."""
         async with self._plane.database.reading() as session:
             due = await repository.due(session, self._plane.clock(), _AT_ONCE)
+        self._awaited = False
         for order_id in due:
             await self.provision(order_id)
         return len(due)
@@ -199,6 +219,8 @@ class Provisioner:
                 pass
         except OUTAGES:
             raise
+        except _NotYet:
+            await self._later(order_id)
         except Exception as error:
             log.exception("provisioning failed", extra={"order_id": order_id})
             await self._failed(order_id, error)
@@ -210,12 +232,22 @@ class Provisioner:
             if order is None or order.status != "paid":
                 return False
             now = self._plane.clock()
-            order.step = await _STEPS[order.step](_Work(self._plane, session, order, now))
+            order.step = await _STEPS[order.step](_Work(self._plane, self._arrived, session, order, now))
             order.attempts, order.error, order.next_try_at_ms = 0, "", now
             order.updated_at_ms = now
             if order.step == "done":
                 order.status = "provisioned"
             return order.status == "paid"
+
+    async def _later(self, order_id: str) -> None:
+        """Look again soon: usually it takes but a moment, and while Kafka is away it takes as long."""
+        self._awaited = True
+        async with self._plane.database.writing() as session:
+            order = await repository.order(session, order_id, lock=True)
+            if order is not None and order.status == "paid":
+                wait_ms = min(_ARRIVES_MS << min(order.attempts, 20), _ARRIVES_MAX_MS)
+                order.attempts += 1
+                order.next_try_at_ms = self._plane.clock() + wait_ms
 
     async def _failed(self, order_id: str, error: Exception) -> None:
         """Note why, and when to try again; what can never succeed is left to an operator."""

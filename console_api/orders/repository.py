@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.database.statements import insert_if_new
-from console_api.database.tables import Customer, Grant, Order, Payment, Plan, Product
+from console_api.database.tables import Customer, Grant, Order, Payment, Plan, Product, Subscription
 
 
 async def add_order(session: AsyncSession, **values: Any) -> bool:
@@ -88,6 +88,13 @@ async def payments_of(session: AsyncSession, order_id: str) -> Sequence[Payment]
         select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at_ms)
     )
     return found.all()
+
+
+async def granted_with(session: AsyncSession, order_id: str) -> Sequence[str]:
+    """Return the ids of the grants that an order brought, by itself or as its subscription's first."""
+    of_it = select(Subscription.subscription_id).where(Subscription.order_id == order_id)
+    query = select(Grant.grant_id).where(or_(Grant.order_id == order_id, Grant.subscription_id.in_(of_it)))
+    return (await session.scalars(query)).all()
 
 
 async def grants_for(session: AsyncSession, paid: Payment, *, lock: bool = False) -> Sequence[Grant]:

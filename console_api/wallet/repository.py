@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from console_api.counters import Wallet, changes, wallet
@@ -28,6 +30,12 @@ async def read(stores: Stores, org_id: str) -> Wallet:
 async def available(stores: Stores, org_id: str) -> int:
     """Return what new runs of the org may spend, in micro-credits. Raises `RedisError`."""
     return (await read(stores, org_id)).available
+
+
+async def has_grants(stores: Stores, org_id: str, grant_ids: Sequence[str]) -> bool:
+    """Return whether all these grants were applied to the org's wallet. Raises `RedisError`."""
+    key = keys.wallet_grants(stores.partition(org_id), org_id)
+    return all(await stores.redis.smismember(key, list(grant_ids)))
 
 
 async def reading(stores: Stores, tenant_id: str, org_id: str) -> Reading:

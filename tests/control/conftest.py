@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import postgres_server
@@ -14,6 +15,7 @@ from containers import free_ports
 from control_places import Place, at, create_database
 from control_server import Api, serving
 from control_world import World
+from market import Market, opened
 from orders_rig import Shop
 from redis.asyncio import Redis
 
@@ -124,3 +126,9 @@ async def api(place: Place, redis_url: str, redis: Redis, world: World) -> Async
     nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
     async with serving(place, redis_url, nowhere, world) as url, aiohttp.ClientSession() as http:
         yield Api(url, http, redis, world)
+
+
+@pytest_asyncio.fixture
+async def market(stack: dict[str, Any]) -> AsyncIterator[Market]:
+    async with opened(stack) as made:
+        yield made

@@ -50,6 +50,8 @@ class Shop:
     world: World
     plane: ControlPlane
     providers: Providers
+    #: Whether grants reach wallets at once, or not at all.
+    delivers: bool = True
 
     @classmethod
     async def open(cls, place: Place, world: World) -> Shop:
@@ -138,9 +140,13 @@ class Shop:
         }
         return OrderPaid(**{**usual, **fields})
 
+    async def arrived(self, org_id: str, grant_ids: Sequence[str]) -> bool:
+        assert set(grant_ids) <= {grant.grant_id for grant in await self.rows(Grant)}
+        return self.delivers
+
     async def provision(self) -> None:
         """Work off what is due."""
-        while await Provisioner(self.plane).turn():
+        while await Provisioner(self.plane, self.arrived).turn():
             pass
 
     async def settle(self, after_ms: int = 0) -> None:

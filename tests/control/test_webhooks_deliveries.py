@@ -32,9 +32,10 @@ async def stripe() -> AsyncIterator[StripeServer]:
 
 
 @pytest.fixture
-def settings(stripe: StripeServer) -> StripeSettings:
+def settings(stripe: StripeServer, world: World) -> StripeSettings:
     return StripeSettings(
         api_key=SecretStr(KEY),
+        tenant_id=world.tenant_id,
         webhook_secrets=SecretStr(SECRET),
         api_base=stripe.url,
         timeout_ms=1_000,
@@ -236,6 +237,17 @@ async def test_the_log_is_the_operators_business(rig: Rig, stripe: StripeServer,
     for method, path in (("GET", ""), ("POST", f"/stripe/{event['id']}:replay")):
         answer = await rig.api(method, f"/webhooks/deliveries{path}", role=role)
         assert (answer.status, answer.body["code"]) == (403, "forbidden")
+
+
+async def test_another_tenants_operators_see_nothing_of_it(rig: Rig, stripe: StripeServer) -> None:
+    event = paid(stripe)
+    await rig.post("stripe", *signed(event))
+    stranger = await rig.api.headers("operator", org_id="", tenant_id="another")
+
+    listed = await rig.api("GET", "/webhooks/deliveries", headers=stranger)
+    assert (listed.status, listed.body["deliveries"]) == (200, [])
+    replayed = await rig.api("POST", f"/webhooks/deliveries/stripe/{event['id']}:replay", headers=stranger)
+    assert (replayed.status, replayed.body["code"]) == (404, "not_found")
 
 
 async def test_what_cannot_be_replayed_is_said(rig: Rig, stripe: StripeServer) -> None:

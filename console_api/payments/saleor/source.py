@@ -37,7 +37,7 @@ class SaleorSource:
 
     def __init__(self, http: aiohttp.ClientSession, settings: SaleorSettings, clock: Clock) -> None:
         self._shop = _host(settings.url)
-        self._tenant_id = settings.tenant_id
+        self.tenant_id = settings.tenant_id
         self._secret = settings.webhook_secret.get_secret_value().encode()
         self._keys = ShopKeys(http, settings, clock)
 
@@ -81,7 +81,7 @@ class SaleorSource:
         org_ref = order.private("runmeter.org") or (order.user.id if order.user else "") or email
         if not org_ref:
             raise ValueError(f"order {order.number} names no buyer")
-        tenant_id = order.private("runmeter.tenant") or self._tenant_id
+        tenant_id = order.private("runmeter.tenant") or self.tenant_id
         if not tenant_id:
             raise ValueError("set RUNMETER_SALEOR_TENANT_ID to the tenant that this shop sells for")
         company = order.billing_address.company_name if order.billing_address else ""

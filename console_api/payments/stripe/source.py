@@ -44,6 +44,7 @@ class StripeSource:
     def __init__(self, client: stripe.StripeClient, settings: StripeSettings, clock: Clock) -> None:
         secrets = settings.webhook_secrets.get_secret_value().split(",")
         self._secrets = tuple(secret.strip() for secret in secrets if secret.strip())
+        self.tenant_id = settings.tenant_id
         self._tolerance_s = settings.webhook_tolerance_s
         self._truth = Truth(client, clock)
         self._readers = self._by_kind()

@@ -58,12 +58,15 @@ async def saleor(request: Request, deliveries: DeliveriesDep) -> dict[str, Statu
 @router.get("/deliveries", summary="What providers delivered (operators)", description=_LIST)
 async def deliveries(
     session: ReadDep,
+    log_of: DeliveriesDep,
     principal: PrincipalDep,
+    *,
     status: Status | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> DeliveryPage:
-    return await log.page(session, principal, status, limit, cursor)
+    log.operators_only(principal)
+    return await log.page(session, log_of.providers_of(principal.tenant_id), status, limit, cursor)
 
 
 @router.post("/deliveries/{provider}/{event_id}:replay", summary="Apply a delivery once more (operators)")
@@ -75,6 +78,8 @@ async def replay(
     principal: PrincipalDep,
 ) -> DeliveryView:
     log.operators_only(principal)
+    if provider not in log_of.providers_of(principal.tenant_id):
+        raise NotFound("There is no such delivery; list them at /api/v1/webhooks/deliveries.")
     row = await log_of.replay(provider, event_id)
     async with control.database.writing() as session:
         audit.record(

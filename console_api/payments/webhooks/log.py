@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
@@ -13,12 +15,11 @@ from kit.problems import Forbidden
 
 
 async def page(
-    session: AsyncSession, principal: Principal, status: Status | None, limit: int, cursor: str | None
+    session: AsyncSession, providers: Sequence[str], status: Status | None, limit: int, cursor: str | None
 ) -> DeliveryPage:
-    """Return a page of deliveries, newest first. Raises `Forbidden` for anybody but operators."""
-    operators_only(principal)
+    """Return a page of what these providers delivered, newest first."""
     before = cursors.decode(cursor, tuple[int, str, str]) if cursor else None
-    rows = await repository.page(session, status, before, limit + 1)
+    rows = await repository.page(session, providers, status, before, limit + 1)
     shown = rows[:limit]
     last = shown[-1] if len(rows) > limit else None
     more = cursors.encode((last.received_at_ms, last.provider, last.event_id)) if last else None

@@ -31,6 +31,8 @@ class Source(Protocol):
     """An adapter of one provider."""
 
     name: str
+    #: Whose operators see what it delivers; empty: nobody's, because it delivers for several tenants.
+    tenant_id: str
 
     async def verified(self, headers: Mapping[str, str], body: bytes) -> Told:
         """Return what was told. Raises `BadSignature`, or `port.Unavailable` if it cannot tell yet."""

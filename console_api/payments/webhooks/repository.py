@@ -43,10 +43,11 @@ async def one(
 
 
 async def page(
-    session: AsyncSession, status: Status | None, before: Place | None, limit: int
+    session: AsyncSession, providers: Sequence[str], status: Status | None, before: Place | None, limit: int
 ) -> Sequence[WebhookDelivery]:
-    """Return deliveries, newest first, that come after a place in that order."""
-    query = select(WebhookDelivery).order_by(*(column.desc() for column in _PLACE)).limit(limit)
+    """Return deliveries of these providers, newest first, that come after a place in that order."""
+    query = select(WebhookDelivery).where(WebhookDelivery.provider.in_(providers))
+    query = query.order_by(*(column.desc() for column in _PLACE)).limit(limit)
     if status is not None:
         query = query.where(WebhookDelivery.status == status)
     if before is not None:

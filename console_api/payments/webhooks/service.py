@@ -55,6 +55,10 @@ class Deliveries:
     def takes(self, provider: str) -> bool:
         return provider in self._sources
 
+    def providers_of(self, tenant_id: str) -> list[str]:
+        """Return the providers that deliver for that tenant alone."""
+        return [name for name, source in self._sources.items() if source.tenant_id == tenant_id != ""]
+
     async def receive(self, provider: str, headers: Mapping[str, str], body: bytes) -> Status:
         """Take a delivery; return what became of it. A repeat of one that is done does nothing.
 

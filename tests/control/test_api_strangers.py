@@ -1,0 +1,143 @@
+"""Every endpoint of the OpenAPI documents, against callers to whom the thing that it names does not belong.
+
+An endpoint that is added later is found by itself; one with a new kind of id fails until `theirs` knows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import requests
+import schemathesis
+from control_world import add_token
+from hypothesis import HealthCheck, Phase
+from market import TENANT, Market
+from schemathesis.schemas import APIOperation
+from stripe_server import signed
+
+#: Names that mean something within the caller's own tenant only.
+OWN_NAMES = {"code"}
+#: Never ends, so that it is asked for only when it is refused before it begins.
+STREAMS = "text/event-stream"
+
+
+async def theirs(market: Market) -> dict[str, str]:
+    """Return an id of each kind of thing of an org, all of it made for real."""
+    owner = await market.org("Whom it belongs to")
+    placed = await market.order(owner, "dummy")
+    assert (await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay"))[0] == 204
+    order = await market.provisioned(owner)
+    key = await market.welcome(owner, order["order_id"])
+    status, run = await market.run(key)
+    assert status == 200
+    path = f"/instances/{order['instance_id']}/api_keys"
+    keys = (await market.call(owner, "GET", path))[1]["api_keys"]
+    subscriptions = (await market.call(owner, "GET", "/subscriptions"))[1]["subscriptions"]
+    event = market.stripe.event("balance.available", {"id": "balance", "object": "balance"})
+    await market.deliver([("stripe", *signed(event))])
+    return {
+        "instance_id": order["instance_id"],
+        "order_id": order["order_id"],
+        "run_id": run["run_id"],
+        "key_id": keys[0]["key_id"],
+        "subscription_id": subscriptions[0]["subscription_id"],
+        "provider": "stripe",
+        "event_id": event["id"],
+    }
+
+
+def operations(url: str) -> Iterator[APIOperation[Any]]:
+    for result in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+        yield result.ok()
+
+
+def refusals(
+    operation: APIOperation[Any], ids: dict[str, str], callers: dict[str, dict[str, str]]
+) -> list[str]:
+    """Ask as each caller; return what was not refused as it should be."""
+    names = [parameter.name for parameter in operation.path_parameters]
+    wrong: list[str] = []
+    refused: set[str] = set()
+
+    @hypothesis.settings(
+        max_examples=5,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy())
+    def ask(case: Any) -> None:
+        case.path_parameters = {name: ids.get(name, "x") for name in names}
+        for who, headers in callers.items():
+            sent = {"If-Match": '"1"', "Idempotency-Key": "of-a-stranger", **headers}
+            case.headers = {**(case.headers or {}), **sent}
+            request = case.as_transport_kwargs()
+            with requests.request(**request, timeout=30, stream=True, allow_redirects=False) as answer:
+                if answer.status_code in (403, 404):
+                    refused.add(who)
+                elif answer.status_code != 422:  # A schema says less of a body than its validators.
+                    wrong.append(f"{operation.label} as {who}: {answer.status_code} {_text(answer)}")
+
+    ask()
+    return wrong + [f"{operation.label} as {who}: never refused" for who in callers.keys() - refused]
+
+
+def _text(answer: requests.Response) -> str:
+    return "" if STREAMS in answer.headers.get("content-type", "") else answer.text[:200]
+
+
+async def test_nobody_reaches_what_belongs_to_others(market: Market) -> None:
+    ids = await theirs(market)
+    callers = {
+        "another org's owner": await market.org("Another org"),
+        "another tenant's owner": await market.org("A stranger", tenant_id="elsewhere"),
+        "another tenant's operator": await add_token(market.redis, "elsewhere", role="operator"),
+        "nobody's viewer": await add_token(market.redis, TENANT, "org_that_is_not", role="viewer"),
+    }
+    asked, wrong = 0, []
+    for operation in operations(market.stack["console_api_url"]):
+        names = {parameter.name for parameter in operation.path_parameters} - OWN_NAMES
+        assert names <= ids.keys(), f"{operation.label}: `theirs` has no such thing yet"
+        if names:
+            asked += 1
+            wrong += await asyncio.to_thread(refusals, operation, ids, callers)
+    assert wrong == []
+    assert asked >= 20
+
+
+async def test_no_list_shows_what_belongs_to_others(market: Market) -> None:
+    ids = await theirs(market)
+    secret = {ids[name] for name in ids if name != "provider"}
+    stranger = await market.org("A reader", tenant_id="elsewhere")
+    operator = await add_token(market.redis, "elsewhere", role="operator")
+    for operation in operations(market.stack["console_api_url"]):
+        if operation.method.upper() != "GET" or list(operation.path_parameters):
+            continue
+        path = operation.path.removeprefix("/api/v1")
+        if path == operation.path:
+            continue  # Health and metrics are about nobody.
+        for headers in (stranger, operator):
+            status, body = await market.call(headers, "GET", path)
+            assert status in (200, 400, 403, 404, 422), (operation.label, status, body)
+            assert not [shown for shown in secret if shown in str(body)], operation.label
+
+
+async def test_no_key_reaches_another_instances_runs(market: Market) -> None:
+    ids = await theirs(market)
+    owner = await market.org("Another buyer")
+    placed = await market.order(owner, "dummy")
+    await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay")
+    order = await market.provisioned(owner)
+    callers = {"another's key": {"X-API-Key": await market.welcome(owner, order["order_id"])}}
+    wrong = []
+    for operation in operations(market.stack["gateway_url"]):
+        names = {parameter.name for parameter in operation.path_parameters}
+        assert names <= ids.keys(), f"{operation.label}: `theirs` has no such thing yet"
+        if names:
+            wrong += await asyncio.to_thread(refusals, operation, ids, callers)
+    assert wrong == []
