@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from console_api import errors
+from console_api.audit.endpoints import router as audit
 from console_api.auth.endpoints import router as auth
+from console_api.auth.service import people_of
 from console_api.catalogue.endpoints import router as catalogue
 from console_api.configuration.endpoints import router as configuration
 from console_api.control import plane
@@ -25,12 +27,14 @@ from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
 from console_api.metrics import Metrics
 from console_api.orders.endpoints import router as orders
+from console_api.orgs.endpoints import router as orgs
 from console_api.payments import running as payments
 from console_api.payments.running import PaymentsConfig
 from console_api.payments.webhooks.endpoints import router as webhooks
 from console_api.runs.endpoints import router as runs
 from console_api.stores import Stores
 from console_api.subscriptions.endpoints import router as subscriptions
+from console_api.team.endpoints import router as team
 from console_api.topup.endpoints import router as topup
 from console_api.usage.endpoints import router as usage
 from console_api.wallet import repository as wallets
@@ -38,10 +42,40 @@ from console_api.wallet.endpoints import router as wallet
 from console_api.warehouse import Warehouse
 from kit import redis_client
 from kit.clock import Clock, now_ms
-from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings, RedisSettings, load
+from kit.settings import (
+    ClickHouseSettings,
+    ConsoleApiSettings,
+    KafkaSettings,
+    OidcSettings,
+    RedisSettings,
+    load,
+)
 
 #: What needs the control plane's database.
-_CONTROL = (catalogue, configuration, keys, orders, subscriptions, topup, webhooks)
+_CONTROL = (
+    audit,
+    catalogue,
+    configuration,
+    keys,
+    orders,
+    orgs,
+    subscriptions,
+    team,
+    topup,
+    webhooks,
+)
+
+#: What scripts of allowed origins may send and read, beyond what any may.
+_REQUEST_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Runmeter-Org",
+]
+_ANSWER_HEADERS = ["Content-Disposition", "ETag", "Location", "Retry-After"]
 
 DESCRIPTION = """\
 Usage, runs, credits and live figures of purchased agents.
@@ -59,10 +93,10 @@ class Config:
     redis: RedisSettings
     clickhouse: ClickHouseSettings
     kafka: KafkaSettings
-    #: Browser origins that may read answers, e.g. `https://console.example.com`; none by default.
-    allowed_origins: tuple[str, ...] = ()
     #: Without it there are usage queries only: no database, and none of its endpoints.
     control: ControlConfig | None = None
+    #: Needs `control`. Without an issuer only stored tokens open anything.
+    oidc: OidcSettings | None = None
     #: Needs `control`. Without it no payment provider tells us anything.
     payments: PaymentsConfig | None = None
 
@@ -75,6 +109,7 @@ class Config:
             load(ClickHouseSettings),
             load(KafkaSettings),
             control=ControlConfig.load(),
+            oidc=load(OidcSettings),
             payments=PaymentsConfig.load(),
         )
 
@@ -95,14 +130,14 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
     for router in _CONTROL if config.control else ():
         app.include_router(router)
     errors.install(app)
-    if config.allowed_origins:
+    origins = [origin.strip() for origin in config.api.allowed_origins.split(",") if origin.strip()]
+    if origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(config.allowed_origins),
-            allow_methods=["GET"],
-            allow_headers=["Authorization", "Last-Event-ID"],
-            # The name of a downloaded file.
-            expose_headers=["Content-Disposition"],
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_ANSWER_HEADERS,
             max_age=600,
         )
     app.add_middleware(Edge, metrics=metrics)
@@ -120,13 +155,18 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
         try:
             async with control or nullcontext() as app.state.control:
+                known = config.oidc and config.oidc.issuer and app.state.control
+                signing_in = people_of(config.oidc, app.state.control) if known and config.oidc else None
                 paying = config.payments and payments.running(
                     config.payments,
                     app.state.control,
                     partial(wallets.available, stores),
                     partial(wallets.has_grants, stores),
                 )
-                async with paying or nullcontext() as app.state.payments:
+                async with (
+                    signing_in or nullcontext() as app.state.people,
+                    paying or nullcontext() as app.state.payments,
+                ):
                     yield
         finally:
             await app.state.live.close()

@@ -135,6 +135,8 @@ class ConsoleApiSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_CONSOLE_API_")
     host: str = "127.0.0.1"
     port: int = Field(default=18083, ge=0, le=65_535)
+    #: Browser origins whose scripts may read answers, comma-separated; none by default.
+    allowed_origins: str = ""
     live_interval_ms: int = Field(default=250, ge=50, le=10_000)
     live_max_lifetime_s: int = Field(default=900, ge=1, le=86_400)
     live_heartbeat_s: int = Field(default=10, ge=1, le=300)
@@ -185,6 +187,28 @@ class WebhookSettings(_Settings):
     early_for_s: int = Field(default=3 * 86_400, ge=60, le=90 * 86_400)
     #: Payloads name buyers; what was done with is kept without its payload after this.
     keep_payloads_days: int = Field(default=30, ge=1, le=3_650)
+
+
+class OidcSettings(_Settings):
+    """Who signs people in. With Keycloak: its realm, and a client with the audience in its tokens."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_OIDC_")
+    #: As in the tokens' `iss`, e.g. `https://sso.example.com/realms/market`. Empty: nobody signs in by OIDC.
+    issuer: str = ""
+    #: What the tokens' `aud` (or `azp`) has to name.
+    audience: str = "runmeter"
+    #: Whose people they are; with a claim, each token says it, e.g. in `tenant`.
+    tenant_id: str = ""
+    tenant_claim: str = ""
+    #: Where the tokens list roles, and which of them makes an operator of the tenant.
+    roles_claim: str = "realm_access.roles"
+    operator_role: str = "runmeter-operator"
+    #: By how much two clocks may differ.
+    leeway_s: int = Field(default=60, ge=0, le=600)
+    timeout_ms: int = Field(default=5_000, ge=100, le=60_000)
+    #: How long the issuer's public keys are believed, and how often they are asked for at most.
+    keys_ttl_s: int = Field(default=3_600, ge=10, le=86_400)
+    keys_refresh_s: int = Field(default=10, ge=1, le=3_600)
 
 
 class PaymentsSettings(_Settings):

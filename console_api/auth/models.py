@@ -4,19 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.directory import Role
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is calling. An empty `org_id` means the whole tenant (a service or an operator)."""
+    """Who is calling, and in which org. An empty `org_id` is the whole tenant: a service, an operator."""
 
     subject: str
     tenant_id: str
     org_id: str
     role: Role
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """A place that somebody has in an org."""
+
+    org_id: str
+    org_name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is calling, before it is known in which org. `user_id` is empty for a token that is nobody's own.
+
+    `orgs`: the oldest membership first. `subject` is what the audit log calls them.
+    """
+
+    user_id: str
+    tenant_id: str
+    subject: str
+    email: str
+    name: str
+    is_operator: bool
+    orgs: tuple[Belonging, ...]
 
 
 class Account(BaseModel):
@@ -30,5 +55,5 @@ class Account(BaseModel):
 
     subject: str
     tenant_id: str
-    org_id: str
+    org_id: str = Field(description="Empty: the whole tenant")
     role: Role

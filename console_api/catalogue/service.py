@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
+from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.catalogue import repository
 from console_api.catalogue.models import (
@@ -27,7 +28,7 @@ from console_api.control.directory import service as directory
 from console_api.control.errors import PreconditionFailed
 from console_api.database.tables import Plan, Product
 from kit.clock import new_id
-from kit.problems import Forbidden, InvalidRequest, NotFound
+from kit.problems import InvalidRequest, NotFound
 from metering.plans import Allowance
 
 
@@ -222,8 +223,7 @@ def _visible(principal: Principal) -> tuple[Status, ...]:
 
 
 def _operators_only(principal: Principal) -> None:
-    if principal.role != "operator":
-        raise Forbidden("Only an operator of the marketplace changes what is on offer.")
+    roles.require(principal, "operator", "To change what is on offer")
 
 
 def _check_version(row: Product | Plan | None, expected: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.catalogue.models import EntitlementTerms
 from console_api.configuration.models import BrandingTerms, ConfigTerms, ConfigView, OwnLimits
@@ -15,7 +16,7 @@ from console_api.control.directory import service as directory
 from console_api.control.directory.models import Configuration
 from console_api.control.errors import Conflict
 from console_api.database.tables import Instance, InstanceConfig, Plan
-from kit.problems import Forbidden, NotFound
+from kit.problems import NotFound
 from schemas.directory import Branding, Limits
 
 
@@ -44,8 +45,7 @@ async def write(
     `Conflict` for an instance that has ended.
     """
     row = await own_instance(session, principal, instance_id, lock=True)
-    if principal.role == "viewer":
-        raise Forbidden("A viewer may look at an instance but not change it; ask an admin of your org.")
+    roles.require(principal, "member", "To change an instance")
     if row.status == "ended":
         raise Conflict("The instance has ended; buy a new one to go on.")
     row.name = terms.name
@@ -66,8 +66,7 @@ async def set_status(
     now_ms: int,
 ) -> None:
     """Suspend or resume an instance. Doing it again changes nothing. Raises `Conflict` for one that ended."""
-    if principal.role != "operator":
-        raise Forbidden("Only an operator of the marketplace suspends or resumes an instance.")
+    roles.require(principal, "operator", "To suspend or resume an instance")
     await own_instance(session, principal, instance_id)
     actor = f"{principal.subject}: {reason}"[:256]
     await directory.set_status(session, instance_id, status, actor=actor, at_ms=now_ms)

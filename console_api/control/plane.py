@@ -137,9 +137,21 @@ async def _prepare(plane: ControlPlane) -> None:
 def _plane(request: Request) -> ControlPlane:
     plane = request.app.state.control
     assert isinstance(plane, ControlPlane)
+    _check_ready(plane)
+    return plane
+
+
+def _check_ready(plane: ControlPlane) -> None:
     if not plane.ready.is_set():
         raise database_away()
-    return plane
+
+
+@contextlib.contextmanager
+def database_told(plane: ControlPlane) -> Iterator[None]:
+    """Answer 503 if the database is away, for code that opens its transactions itself."""
+    _check_ready(plane)
+    with _outages_told():
+        yield
 
 
 ControlDep = Annotated[ControlPlane, Depends(_plane)]

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from console_api.auth.service import PrincipalDep, TokenDep, principal_of
+from console_api.auth import roles
+from console_api.auth.service import PeopleDep, PrincipalDep, TokenDep, person_of
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
 from console_api.keys import service
 from console_api.keys.models import (
@@ -21,7 +22,7 @@ from console_api.keys.models import (
     ShownKey,
 )
 from console_api.stores import StoresDep
-from kit.problems import Forbidden, Unauthorized
+from kit.problems import Forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["API keys"])
 
@@ -77,22 +78,20 @@ async def rotate(
     return await service.rotate(session, principal, instance_id, key_id, grace_s, now_ms=control.clock())
 
 
-async def _tenant_asked_for(stores: StoresDep, control: ControlDep, token: TokenDep) -> str:
+async def _tenant_asked_for(
+    people: PeopleDep, stores: StoresDep, control: ControlDep, token: TokenDep
+) -> str:
     """Return whose keys the caller may look into; empty for everybody's (the service token)."""
     known = control.settings.service_token.get_secret_value()
     # Of digests, so that neither the time nor the length says anything.
     same = compare_digest(sha256(token.encode()).digest(), sha256(known.encode()).digest())
     if known and same:
         return ""
-    principal = await principal_of(stores, token)
-    if principal is None:
-        raise Unauthorized(
-            "Send the service token, or a tenant's own.",
-            headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-        )
-    if principal.org_id or principal.role == "viewer":
+    person = await person_of(people, stores, token)
+    of_tenant = any(not place.org_id and roles.includes(place.role, "member") for place in person.orgs)
+    if not person.is_operator and not of_tenant:
         raise Forbidden("Introspection is for services; use the service token, or a tenant's own.")
-    return principal.tenant_id
+    return person.tenant_id
 
 
 TenantAskedForDep = Annotated[str, Depends(_tenant_asked_for)]

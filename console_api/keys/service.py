@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
+from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.control import audit
 from console_api.control.errors import Conflict
@@ -27,7 +28,7 @@ from console_api.keys.models import (
     ShownKey,
 )
 from kit import api_keys
-from kit.problems import Forbidden, InvalidRequest, NotFound
+from kit.problems import InvalidRequest, NotFound
 from schemas.directory import InstanceRecord, KeyKind, KeyScope
 
 #: Live keys an instance may have; a bound, not a price.
@@ -167,8 +168,7 @@ def _entitlements(record: InstanceRecord) -> EntitlementsView:
 
 
 def _may_change(principal: Principal) -> None:
-    if principal.role == "viewer":
-        raise Forbidden("A viewer may look at keys but not change them; ask an admin of your org.")
+    roles.require(principal, "member", "To change keys")
 
 
 async def _own_instance(

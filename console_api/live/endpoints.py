@@ -12,11 +12,12 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from console_api.auth.service import TokenDep, principal_of
+from console_api.auth.service import PeopleDep, TokenDep, person_of
 from console_api.instances.service import OwnInstanceDep
 from console_api.live.models import LiveEvent
 from console_api.live.service import LiveService
 from console_api.stores import StoresDep
+from kit.problems import Forbidden, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ class LiveResponse(StreamingResponse):
 )
 async def live(
     request: Request,
+    *,
     stores: StoresDep,
+    people: PeopleDep,
     own: OwnInstanceDep,
     token: TokenDep,
     last_event_id: Annotated[str | None, Header(max_length=128)] = None,
@@ -66,8 +69,11 @@ async def live(
     assert isinstance(service, LiveService)
 
     async def still_allowed() -> bool:
-        principal = await principal_of(stores, token)
-        return principal is not None and principal.org_id in ("", own.org_id)
+        try:
+            person = await person_of(people, stores, token)
+        except (Unauthorized, Forbidden):
+            return False
+        return person.is_operator or any(place.org_id in ("", own.org_id) for place in person.orgs)
 
     async with AsyncExitStack() as lender:
         hub = await lender.enter_async_context(service.watch(own))

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from console_api.catalogue import repository as catalogue
 from console_api.control import audit
 from console_api.control.directory import service as directory
-from console_api.database.tables import Order, Tenant
+from console_api.database.tables import Order, Org, Tenant
 from console_api.orders import repository, returns
 from console_api.orders.provisioning import first_step
 from console_api.payments.port import (
@@ -31,6 +31,8 @@ from console_api.payments.port import (
     SubscriptionIs,
 )
 from console_api.subscriptions import service as subscriptions
+from console_api.team import repository as team_rows
+from console_api.team import service as team
 from kit.clock import new_id
 from kit.problems import InvalidRequest
 
@@ -114,6 +116,7 @@ async def _shop_order_paid(session: AsyncSession, fact: ShopOrderPaid, now_ms: i
         at_ms=now_ms,
         external_id=f"{fact.provider}:{fact.org_ref}"[:128],
     )
+    await _let_in(session, org, fact, now_ms)
     for line in fact.lines:
         found = plans[line.line_ref]
         if found is None:
@@ -135,6 +138,22 @@ async def _shop_order_paid(session: AsyncSession, fact: ShopOrderPaid, now_ms: i
                 now_ms=now_ms,
             )
     return "applied"
+
+
+async def _let_in(session: AsyncSession, org: Org, fact: ShopOrderPaid, now_ms: int) -> None:
+    """Hold the owner's place for whoever bought, in an org that belongs to nobody yet."""
+    email = fact.buyer_email.strip().lower()
+    if not email or await team_rows.members(session, org.org_id):
+        return
+    await team.hold(
+        session,
+        tenant_id=org.tenant_id,
+        org_id=org.org_id,
+        email=email,
+        role="owner",
+        invited_by=fact.provider,
+        now_ms=now_ms,
+    )
 
 
 async def _shop_unit(

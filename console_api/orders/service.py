@@ -8,6 +8,7 @@ from typing import cast
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
+from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.catalogue import repository as catalogue
 from console_api.catalogue.terms import Every
@@ -37,8 +38,6 @@ from console_api.payments.providers import OFFLINE, Providers
 from kit.clock import new_id
 from kit.problems import Forbidden, InvalidRequest, NotFound, Unavailable
 from kit.settings import PaymentsSettings
-
-_BUYERS = ("owner", "admin")
 
 
 async def place(
@@ -292,16 +291,13 @@ async def reveal_key(
 
 def may_buy(principal: Principal) -> None:
     """Raise `Forbidden` unless the caller may spend its org's money."""
-    if not principal.org_id:
-        raise Forbidden("This token speaks for a whole tenant; use the token of the org that buys.")
-    if principal.role not in _BUYERS and principal.role != "operator":
-        raise Forbidden("Only an owner or an admin of the org buys for it.")
+    roles.require_org(principal, "To buy")
+    roles.require(principal, "admin", "To buy")
 
 
 def operators_only(principal: Principal) -> None:
     """Raise `Forbidden` unless the caller is an operator of the marketplace."""
-    if principal.role != "operator":
-        raise Forbidden("Only an operator of the marketplace does that.")
+    roles.require(principal, "operator", "This")
 
 
 async def _own(session: AsyncSession, principal: Principal, order_id: str, *, lock: bool = False) -> Order:

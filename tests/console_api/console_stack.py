@@ -80,7 +80,6 @@ def config(
         redis=RedisSettings(url=redis_url),
         clickhouse=ClickHouseSettings(url=clickhouse_url, database=clickhouse_database),
         kafka=KafkaSettings(),
-        allowed_origins=("https://console.example.com",),
     )
 
 

@@ -25,6 +25,7 @@ from kit.settings import (
     ConsoleApiSettings,
     ControlSettings,
     KafkaSettings,
+    OidcSettings,
     RedisSettings,
     SecretsSettings,
 )
@@ -78,7 +79,12 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    place: Place, redis_url: str, kafka: str, world: World, payments: PaymentsConfig | None = None
+    place: Place,
+    redis_url: str,
+    kafka: str,
+    world: World,
+    payments: PaymentsConfig | None = None,
+    oidc: OidcSettings | None = None,
 ) -> AsyncIterator[str]:
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
@@ -93,6 +99,7 @@ async def serving(
             place.data_dir,
         ),
         payments=payments,
+        oidc=oidc,
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(config, world.clock), log_config=None))

@@ -23,8 +23,10 @@ from waiting import eventually
 
 from console_api.control.directory import service as directory
 from console_api.database.engine import connect
+from console_api.database.tables import Org
 from kit import clock, redis_client
 from kit.settings import DatabaseSettings, RedisSettings
+from schemas.directory import Role
 from stack import state
 
 #: The demo's.
@@ -71,6 +73,21 @@ class Market:
         finally:
             await database.close()
         return await add_token(self.redis, tenant_id, org.org_id)
+
+    async def member(self, owner: dict[str, str], role: Role) -> str:
+        """Make a member of the owner's org; return the user's id."""
+        org_id = (await self.call(owner, "GET", "/account"))[1]["org_id"]
+        database = connect(DatabaseSettings(), Path(self.stack["data_dir"]))
+        try:
+            async with database.writing() as session:
+                org = await session.get(Org, org_id)
+                assert org is not None
+                user = await directory.ensure_member(
+                    session, org, issuer="tests", subject=clock.new_id("sub"), role=role, at_ms=clock.now_ms()
+                )
+                return user.user_id
+        finally:
+            await database.close()
 
     async def order(self, owner: dict[str, str], provider: str) -> dict[str, Any]:
         wanted = {"plan": "starter", "currency": "usd", "every": "month", "provider": provider}

@@ -20,13 +20,14 @@ from stripe_server import signed
 
 #: Names that mean something within the caller's own tenant only.
 OWN_NAMES = {"code"}
+#: Who posts there is known by a signature, not by a token.
+SIGNED = {"/api/v1/webhooks/stripe", "/api/v1/webhooks/saleor"}
 #: Never ends, so that it is asked for only when it is refused before it begins.
 STREAMS = "text/event-stream"
 
 
-async def theirs(market: Market) -> dict[str, str]:
+async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
     """Return an id of each kind of thing of an org, all of it made for real."""
-    owner = await market.org("Whom it belongs to")
     placed = await market.order(owner, "dummy")
     assert (await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay"))[0] == 204
     order = await market.provisioned(owner)
@@ -38,7 +39,12 @@ async def theirs(market: Market) -> dict[str, str]:
     subscriptions = (await market.call(owner, "GET", "/subscriptions"))[1]["subscriptions"]
     event = market.stripe.event("balance.available", {"id": "balance", "object": "balance"})
     await market.deliver([("stripe", *signed(event))])
+    invitation = {"email": "somebody@example.com"}
+    _, invited = await market.call(owner, "POST", "/account/team/invitations", invitation)
     return {
+        "org_id": (await market.call(owner, "GET", "/account"))[1]["org_id"],
+        "user_id": await market.member(owner, "member"),
+        "invitation_id": invited["invitation_id"],
         "instance_id": order["instance_id"],
         "order_id": order["order_id"],
         "run_id": run["run_id"],
@@ -92,7 +98,7 @@ def _text(answer: requests.Response) -> str:
 
 
 async def test_nobody_reaches_what_belongs_to_others(market: Market) -> None:
-    ids = await theirs(market)
+    ids = await theirs(market, await market.org("Whom it belongs to"))
     callers = {
         "another org's owner": await market.org("Another org"),
         "another tenant's owner": await market.org("A stranger", tenant_id="elsewhere"),
@@ -110,8 +116,21 @@ async def test_nobody_reaches_what_belongs_to_others(market: Market) -> None:
     assert asked >= 20
 
 
+async def test_a_viewer_changes_nothing(market: Market) -> None:
+    owner = await market.org("With a viewer")
+    ids = await theirs(market, owner)
+    viewer = await add_token(market.redis, TENANT, ids["org_id"], role="viewer")
+    asked, wrong = 0, []
+    for operation in operations(market.stack["console_api_url"]):
+        if operation.method.upper() != "GET" and operation.path not in SIGNED:
+            asked += 1
+            wrong += await asyncio.to_thread(refusals, operation, {**ids, "code": "x"}, {"viewer": viewer})
+    assert wrong == []
+    assert asked >= 20
+
+
 async def test_no_list_shows_what_belongs_to_others(market: Market) -> None:
-    ids = await theirs(market)
+    ids = await theirs(market, await market.org("Whom it belongs to"))
     secret = {ids[name] for name in ids if name != "provider"}
     stranger = await market.org("A reader", tenant_id="elsewhere")
     operator = await add_token(market.redis, "elsewhere", role="operator")
@@ -128,7 +147,7 @@ async def test_no_list_shows_what_belongs_to_others(market: Market) -> None:
 
 
 async def test_no_key_reaches_another_instances_runs(market: Market) -> None:
-    ids = await theirs(market)
+    ids = await theirs(market, await market.org("Whom it belongs to"))
     owner = await market.org("Another buyer")
     placed = await market.order(owner, "dummy")
     await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay")

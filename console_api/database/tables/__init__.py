@@ -14,7 +14,7 @@ from console_api.database.tables.billing import (
 )
 from console_api.database.tables.catalogue import Plan, PriceBookRow, PriceScheduleRow, Product
 from console_api.database.tables.control import AuditEntry, Lease, OutboxRow, Secret
-from console_api.database.tables.directory import Membership, Org, Tenant, User
+from console_api.database.tables.directory import Invitation, Membership, Org, Tenant, User
 from console_api.database.tables.instances import ApiKey, Instance, InstanceConfig
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "GrantCommand",
     "Instance",
     "InstanceConfig",
+    "Invitation",
     "Lease",
     "Membership",
     "Order",

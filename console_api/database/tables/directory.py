@@ -58,6 +58,29 @@ class User(Base):
     created_at_ms: Mapped[Ms]
 
 
+class Invitation(Base):
+    """A place in an org that waits for whoever signs in with that verified e-mail address (in lower case).
+
+    It is deleted as it is taken up or withdrawn; the audit log remembers it.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        UniqueConstraint("org_id", "email"),
+        CheckConstraint(one_of("role", "owner", "admin", "member", "viewer"), name="role"),
+        Index(None, "tenant_id", "email"),
+    )
+
+    invitation_id: Mapped[Id] = mapped_column(primary_key=True)
+    tenant_id: Mapped[Id] = mapped_column(ForeignKey("tenants.tenant_id"))
+    org_id: Mapped[Id] = mapped_column(ForeignKey("orgs.org_id"))
+    email: Mapped[Name]
+    role: Mapped[Word]
+    invited_by: Mapped[Name]
+    created_at_ms: Mapped[Ms]
+    expires_at_ms: Mapped[Ms]
+
+
 class Membership(Base):
     """What a user may do in an org."""
 

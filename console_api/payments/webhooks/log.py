@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
+from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.database.tables import WebhookDelivery
 from console_api.payments.webhooks import repository
 from console_api.payments.webhooks.models import DeliveryPage, DeliveryView, Status
-from kit.problems import Forbidden
 
 
 async def page(
@@ -27,8 +27,7 @@ async def page(
 
 
 def operators_only(principal: Principal) -> None:
-    if principal.role != "operator":
-        raise Forbidden("Only an operator of the marketplace sees what payment providers delivered.")
+    roles.require(principal, "operator", "To see what payment providers delivered")
 
 
 def view(row: WebhookDelivery) -> DeliveryView:

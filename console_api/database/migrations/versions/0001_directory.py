@@ -63,8 +63,33 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_memberships_user_id"), "memberships", ["user_id"], unique=False)
 
+    op.create_table(
+        "invitations",
+        sa.Column("invitation_id", sa.String(length=128), nullable=False),
+        sa.Column("tenant_id", sa.String(length=128), nullable=False),
+        sa.Column("org_id", sa.String(length=128), nullable=False),
+        sa.Column("email", sa.String(length=256), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("invited_by", sa.String(length=256), nullable=False),
+        sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "role IN ('owner', 'admin', 'member', 'viewer')", name=op.f("ck_invitations_role")
+        ),
+        sa.ForeignKeyConstraint(["org_id"], ["orgs.org_id"], name=op.f("fk_invitations_org_id_orgs")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_invitations_tenant_id_tenants")
+        ),
+        sa.PrimaryKeyConstraint("invitation_id", name=op.f("pk_invitations")),
+        sa.UniqueConstraint("org_id", "email", name=op.f("uq_invitations_org_id_email")),
+    )
+    op.create_index(
+        op.f("ix_invitations_tenant_id_email"), "invitations", ["tenant_id", "email"], unique=False
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("invitations")
     op.drop_table("memberships")
     op.drop_table("users")
     op.drop_table("orgs")

@@ -1,0 +1,1 @@
+"""Who belongs to an org, and who is invited to."""
