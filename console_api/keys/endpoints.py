@@ -11,11 +11,14 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from console_api.auth import roles
 from console_api.auth.service import PeopleDep, PrincipalDep, TokenDep, person_of
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
-from console_api.keys import service
+from console_api.keys import blocked, service
 from console_api.keys.models import (
     Active,
+    BlockedOrigins,
     Inactive,
     Introspection,
+    Key,
+    KeyChange,
     KeyPage,
     NewKey,
     Rotation,
@@ -50,6 +53,29 @@ async def create(
     instance_id: InstanceId, wanted: NewKey, session: WriteDep, control: ControlDep, principal: PrincipalDep
 ) -> ShownKey:
     return await service.create(session, principal, instance_id, wanted, control.clock())
+
+
+@router.patch("/instances/{instance_id}/api_keys/{key_id}", summary="Rename a key, or change its origins")
+async def change(
+    instance_id: InstanceId,
+    key_id: KeyId,
+    asked: KeyChange,
+    *,
+    session: WriteDep,
+    control: ControlDep,
+    principal: PrincipalDep,
+) -> Key:
+    return await service.change(session, principal, instance_id, key_id, asked, now_ms=control.clock())
+
+
+@router.get(
+    "/instances/{instance_id}/api_keys/{key_id}/blocked_origins",
+    summary="Pages that tried a widget's key in vain",
+)
+async def blocked_origins(
+    instance_id: InstanceId, key_id: KeyId, session: ReadDep, stores: StoresDep, principal: PrincipalDep
+) -> BlockedOrigins:
+    return await blocked.read(stores, await service.own_key(session, principal, instance_id, key_id))
 
 
 @router.delete("/instances/{instance_id}/api_keys/{key_id}", status_code=204, summary="Revoke a key at once")

@@ -55,6 +55,30 @@ class NewKey(BaseModel):
         return self
 
 
+class KeyChange(BaseModel):
+    """What is to change about a key; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"allowed_origins": ["https://shop.example.com"]}}
+    )
+
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    allowed_origins: list[Origin] | None = Field(default=None, min_length=1, max_length=32)
+
+
+class BlockedOrigin(BaseModel):
+    """A page that a widget's key does not name, and that tried to use it."""
+
+    origin: str = Field(description="`other`: pages beyond the 50 a day that are told apart")
+    tries: int
+
+
+class BlockedOrigins(BaseModel):
+    """What was refused in the last seven days, the most often first."""
+
+    origins: list[BlockedOrigin]
+
+
 class Rotation(BaseModel):
     """How the old key ends."""
 

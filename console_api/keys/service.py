@@ -21,6 +21,7 @@ from console_api.keys.models import (
     EntitlementsView,
     Inactive,
     Key,
+    KeyChange,
     KeyPage,
     KeyStatus,
     LimitsView,
@@ -85,6 +86,40 @@ async def mint(
     await outbox.project(session, "api_key", row.digest, at_ms)
     _audit(session, row, actor, "api_key.create", at_ms, kind=row.kind, name=row.name)
     return row, text
+
+
+async def change(
+    session: AsyncSession,
+    principal: Principal,
+    instance_id: str,
+    key_id: str,
+    asked: KeyChange,
+    *,
+    now_ms: int,
+) -> Key:
+    """Give a live key another name, or a widget's key other origins, which count at once."""
+    _may_change(principal)
+    await _own_instance(session, principal, instance_id)
+    row = await _key(session, instance_id, key_id)
+    if _status(row, now_ms) != "active":
+        raise Conflict(f"The key is {_status(row, now_ms)}; create a new one.")
+    if asked.allowed_origins is not None:
+        if row.kind != "widget":
+            raise InvalidRequest("Only a widget's key has allowed_origins.")
+        row.allowed_origins = tuple(dict.fromkeys(asked.allowed_origins))
+    row.name = asked.name or row.name
+    row.version += 1
+    await outbox.project(session, "api_key", row.digest, now_ms)
+    _audit(
+        session, row, principal.subject, "api_key.change", now_ms, name=row.name, origins=row.allowed_origins
+    )
+    return _view(row, now_ms)
+
+
+async def own_key(session: AsyncSession, principal: Principal, instance_id: str, key_id: str) -> ApiKey:
+    """Return a key of the caller's instance. Raises `NotFound`."""
+    await _own_instance(session, principal, instance_id)
+    return await _key(session, instance_id, key_id)
 
 
 async def rotate(

@@ -16,8 +16,10 @@ from waiting import eventually
 from console_api.keys.last_used import LastUsedCollector
 from console_api.keys.service import MAX_LIVE_KEYS
 from kit import api_keys
+from metering.windows import start_of
 from schemas import keys
 from schemas.directory import ApiKeyRecord
+from schemas.partitioning import partition_of
 
 SERVICE = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
 INACTIVE = {"active": False}
@@ -298,3 +300,43 @@ async def test_the_last_use_is_collected_and_never_goes_back(api: Api, redis: Re
     await redis.hset(keys.key_last_used(), "key_nobody", "not a number")
     assert [await use(at_ms) for at_ms in (500, 900, 700)] == [500, 900, 900]
     assert not await redis.hexists(keys.key_last_used(), made["key_id"])
+
+
+async def test_a_widgets_key_is_let_in_elsewhere_at_once(api: Api, redis: Redis) -> None:
+    made = await create(api, kind="widget", allowed_origins=["https://a.example"], name="site")
+    await until_projected(redis, made["key"])
+    where = path(api, f"/{made['key_id']}")
+
+    changed = await api("PATCH", where, {"allowed_origins": ["https://b.example"], "name": "new site"})
+    assert (changed.status, changed.body["name"]) == (200, "new site")
+
+    async def told() -> bool:
+        found = await record(redis, made["key"])
+        return found is not None and found.allowed_origins == ("https://b.example",)
+
+    await eventually(told, "gateways know the new origin")
+    renamed = await api("PATCH", where, {"name": "again"})
+    assert (renamed.body["name"], renamed.body["allowed_origins"]) == ("again", ["https://b.example"])
+    for body in ({"allowed_origins": []}, {"allowed_origins": ["http://evil.example"]}, {"scopes": []}):
+        assert (await api("PATCH", where, body)).status == 422
+    plain = await create(api)
+    refused = await api("PATCH", path(api, f"/{plain['key_id']}"), {"allowed_origins": ["https://b.example"]})
+    assert refused.status == 422
+    assert (await api("DELETE", where)).status == 204
+    assert (await api("PATCH", where, {"name": "late"})).status == 409
+
+
+async def test_pages_that_tried_a_key_in_vain_are_told(api: Api, redis: Redis) -> None:
+    made = await create(api, kind="widget", allowed_origins=["https://a.example"])
+    partition = partition_of(api.world.org_id, 8)
+    today = start_of("day", api.world.clock())
+    for days_ago, origin, tries in (
+        (0, "https://thief.example", 2),
+        (3, "https://thief.example", 5),
+        (8, "x", 9),
+    ):
+        day = keys.widget_blocked(partition, made["key_id"], today - days_ago * 86_400_000)
+        await redis.hincrby(day, origin, tries)
+
+    answer = await api("GET", path(api, f"/{made['key_id']}/blocked_origins"))
+    assert answer.body == {"origins": [{"origin": "https://thief.example", "tries": 7}]}
