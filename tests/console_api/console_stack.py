@@ -44,7 +44,12 @@ async def serving(config: Config, port: int = 0) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 def api_settings() -> ConsoleApiSettings:
-    return ConsoleApiSettings(live_interval_ms=50, live_heartbeat_s=1, live_max_lifetime_s=60)
+    return ConsoleApiSettings(
+        live_interval_ms=50,
+        live_heartbeat_s=1,
+        live_max_lifetime_s=60,
+        allowed_origins="https://console.example.com, https://other.example.com",
+    )
 
 
 @pytest_asyncio.fixture(scope="session")
