@@ -88,7 +88,8 @@ async def running(
     work = asyncio.create_task(_work(plane, redis, kafka))
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(plane.ready.wait(), _PATIENCE_S)
+            async with asyncio.timeout(_PATIENCE_S):
+                await plane.ready.wait()
         yield plane
     finally:
         work.cancel()

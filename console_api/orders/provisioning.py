@@ -201,7 +201,8 @@ class Provisioner:
                 log.warning("provisioning waits", extra={"error": repr(error)})
             wait_s = _ARRIVES_MS / 1_000 if self._awaited else _POLL_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._committed.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._committed.wait()
 
     async def turn(self) -> int:
         """Take each due order as far as it goes; return how many there were. Raises one of `OUTAGES`."""

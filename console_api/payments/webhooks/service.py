@@ -105,7 +105,8 @@ class Deliveries:
             except OUTAGES as error:
                 log.warning("early deliveries wait", extra={"error": repr(error)})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._settings.retell_every_s)
+                async with asyncio.timeout(self._settings.retell_every_s):
+                    await self._wake.wait()
 
     async def retell(self) -> int:
         """Tell every early delivery once more, oldest first; return how many wait no longer."""
