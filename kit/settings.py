@@ -319,6 +319,30 @@ class ConsoleSettings(_Settings):
     access_token: SecretStr = SecretStr("")
 
 
+class IssuerSettings(_Settings):
+    """The embedded OpenID Connect issuer, for development: whoever has its one password is everybody."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_ISSUER_")
+    #: A loopback address.
+    host: str = "127.0.0.1"
+    port: int = Field(default=18089, ge=1, le=65_535)
+    #: What browsers and services reach it by, and what tokens name as issuer. Empty: from host and port.
+    url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9._:/\[\]-]*[A-Za-z0-9\]])?$")
+    #: Where clients may be answered: `client_id=redirect_uri`, comma-separated; repeat a client for another
+    #: address of it. `runmeter up` adds its console.
+    clients: str = ""
+    #: Where clients may send people after a sign-out, written the same way.
+    sign_out_uris: str = ""
+    #: Of every development user. Empty: one is made up and kept in `issuer/password` in the data folder.
+    password: SecretStr = SecretStr("")
+
+    @property
+    def issuer_url(self) -> str:
+        """The URL, as tokens name it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.url or f"http://{host}:{self.port}"
+
+
 class StackSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_")
     data_dir: Path = Path(".runmeter")

@@ -14,7 +14,8 @@ from kit import settings
 _HEAD = """\
 # Every setting and its default. Uncomment a line to change one.
 # `runmeter up` does not start a part whose address is set here:
-#   RUNMETER_KAFKA_BOOTSTRAP, RUNMETER_REDIS_URL, RUNMETER_CLICKHOUSE_URL, RUNMETER_RUNNER_MODEL_BASE_URL
+#   RUNMETER_KAFKA_BOOTSTRAP, RUNMETER_REDIS_URL, RUNMETER_CLICKHOUSE_URL, RUNMETER_RUNNER_MODEL_BASE_URL,
+#   RUNMETER_OIDC_ISSUER
 # Written by `make env-example` from kit/settings.py; do not edit it by hand.
 """
 

@@ -14,6 +14,7 @@ from kit.settings import (
     ConsoleSettings,
     EmbeddedSettings,
     GatewaySettings,
+    IssuerSettings,
     KafkaSettings,
     RedisSettings,
     RunnerSettings,
@@ -29,7 +30,11 @@ REPLACED_BY: Mapping[str, str] = {
     "valkey": "RUNMETER_REDIS_URL",
     "clickhouse": "RUNMETER_CLICKHOUSE_URL",
     "provider": "RUNMETER_RUNNER_MODEL_BASE_URL",
+    "issuer": "RUNMETER_OIDC_ISSUER",
 }
+
+#: The console at its issuer.
+_CLIENT_ID = "runmeter-console"
 
 _WORKERS = ("metering", "warehouse", "relay")
 #: What only shows usage.
@@ -76,12 +81,20 @@ class Layout:
         return self._url("http", "provider") + "/v1"
 
     @property
+    def issuer_url(self) -> str:
+        """Who signs people in. Users are found by it, so it stays the same across restarts."""
+        if is_replaced("issuer"):
+            return os.environ[REPLACED_BY["issuer"]]
+        return IssuerSettings().url or self._url("http", "issuer")
+
+    @property
     def urls(self) -> Urls:
         """Where everything answers."""
         return Urls(
             gateway_url=self._url("http", "gateway"),
             console_api_url=self._url("http", "console_api"),
             console_url=self._url("http", "console"),
+            issuer_url=self.issuer_url,
             clickhouse_url=self.clickhouse.url,
             kafka_bootstrap=self.kafka.bootstrap,
             redis_url=self.redis.url,
@@ -128,13 +141,42 @@ class Layout:
 
     def edge_services(self) -> list[ChildSpec]:
         """Return the HTTP services: they start without the servers and wait for them."""
-        token = {"RUNMETER_CONSOLE_ACCESS_TOKEN": self.demo.admin_token}
-        return [
+        console_api, console = self._sign_in()
+        console["RUNMETER_CONSOLE_ACCESS_TOKEN"] = self.demo.admin_token
+        services = [
             self._service("runner", "runner", self.ports["runner"]),
             self._service("gateway", "gateway", self.ports["gateway"]),
-            self._service("console_api", "console_api", self.ports["console_api"]),
-            self._service("console", "console", self.ports["console"], token),
+            self._service("console_api", "console_api", self.ports["console_api"], console_api),
+            self._service("console", "console", self.ports["console"], console),
         ]
+        if not is_replaced("issuer"):
+            services.append(self._issuer())
+        return services
+
+    def _sign_in(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return what the console API and the console are told of the issuer. What is set stays."""
+        console_api = {
+            "RUNMETER_OIDC_ISSUER": self.issuer_url,
+            "RUNMETER_OIDC_AUDIENCE": "runmeter",
+            "RUNMETER_OIDC_TENANT_ID": self.demo.tenant_id,
+        }
+        console = {
+            "RUNMETER_CONSOLE_OIDC_ISSUER": self.issuer_url,
+            "RUNMETER_CONSOLE_OIDC_CLIENT_ID": _CLIENT_ID,
+        }
+        return _or_set(console_api), _or_set(console)
+
+    def _issuer(self) -> ChildSpec:
+        settings, console = IssuerSettings(), self._url("http", "console")
+        ours = (f"{_CLIENT_ID}={console}/sign-in/callback", f"{_CLIENT_ID}={console}/sign-in")
+        env = {
+            "RUNMETER_ISSUER_HOST": "127.0.0.1",
+            "RUNMETER_ISSUER_PORT": str(self.ports["issuer"]),
+            "RUNMETER_ISSUER_URL": self.issuer_url,
+            "RUNMETER_ISSUER_CLIENTS": _with(settings.clients, ours[0]),
+            "RUNMETER_ISSUER_SIGN_OUT_URIS": _with(settings.sign_out_uris, ours[1]),
+        }
+        return self._service("issuer", "stack.issuer", self.ports["issuer"], env)
 
     def workers(self) -> list[ChildSpec]:
         """Return the workers: they need the topics and the tables."""
@@ -158,6 +200,14 @@ class Layout:
         )
 
 
+def _or_set(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: os.environ.get(name) or value for name, value in env.items()}
+
+
+def _with(listed: str, one: str) -> str:
+    return f"{listed},{one}" if listed else one
+
+
 def plan(data_dir: Path, remembered: Mapping[str, int], demo: DemoAccess) -> Layout:
     """Return a layout with free ports: the remembered ones, else the settings', else any."""
     embedded = EmbeddedSettings()
@@ -171,6 +221,7 @@ def plan(data_dir: Path, remembered: Mapping[str, int], demo: DemoAccess) -> Lay
         "runner": RunnerSettings().port,
         "console_api": ConsoleApiSettings().port,
         "console": ConsoleSettings().port,
+        "issuer": IssuerSettings().port,
         "metering_ops": embedded.metering_ops_port,
         "warehouse_ops": embedded.warehouse_ops_port,
         "relay_ops": embedded.relay_ops_port,

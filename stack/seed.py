@@ -36,14 +36,16 @@ from metering.catalog import list_price_book
 from metering.price_schedule import version_at
 from metering.prices import MICRO_PER_CREDIT
 from schemas import keys
-from schemas.directory import AccessTokenRecord, KeyKind
+from schemas.directory import AccessTokenRecord, KeyKind, Role
 from schemas.events import GrantEvent
 from stack import offers
+from stack.issuer.users import ADA, GRACE, VIC, DevUser
 
 #: The page that the demo's widgets are embedded in.
 DEMO_ORIGIN = "http://localhost:8000"
 
 _ACTOR = "demo"
+_SECOND_ORG = "second-company"
 _CREDITS = 100_000
 _MARK_UP_PERCENT = 20
 _SENT_WITHIN_S = 30.0
@@ -106,17 +108,20 @@ def access(data_dir: Path) -> DemoAccess:
     return made
 
 
-async def write(demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSettings, data: Path) -> None:
+async def write(
+    demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSettings, data: Path, issuer: str = ""
+) -> None:
     """Make the demo's tenant and return once gateways know it. Doing it again changes nothing.
 
-    `data` is the folder of the embedded database, used unless the settings name another one.
+    `data` is the folder of the embedded database, used unless the settings name another one. `issuer`: the
+    URL of the embedded issuer, whose users become members; empty: nobody does.
     """
     redis = redis_client.connect(redis_settings)
     database = connect(load(DatabaseSettings), data)
     try:
         await migrate(database)
         async with database.writing() as session:
-            await _tenant(session, demo, clock.now_ms())
+            await _tenant(session, demo, issuer, clock.now_ms())
         await _sent(database, redis, kafka)
         token = AccessTokenRecord(subject="demo-owner", tenant_id=demo.tenant_id, org_id=demo.org_id)
         await redis.set(keys.access_token(api_keys.digest(demo.admin_token)), msgspec.json.encode(token))
@@ -125,7 +130,7 @@ async def write(demo: DemoAccess, redis_settings: RedisSettings, kafka: KafkaSet
         await redis.aclose()
 
 
-async def _tenant(session: AsyncSession, demo: DemoAccess, now: int) -> None:
+async def _tenant(session: AsyncSession, demo: DemoAccess, issuer: str, now: int) -> None:
     await directory.ensure_tenant(session, demo.tenant_id, "Demo marketplace", now)
     await _prices(session, demo.tenant_id, now)
     org = await directory.ensure_org(session, demo.tenant_id, "Demo company", at_ms=now, org_id=demo.org_id)
@@ -133,6 +138,24 @@ async def _tenant(session: AsyncSession, demo: DemoAccess, now: int) -> None:
     for instance in demo.instances:
         await _instance(session, org, plan_id, instance, now)
     await credits.issue(session, _grant(demo, now), actor=_ACTOR, at_ms=now)
+    if issuer:
+        await _members(session, org, issuer, now)
+
+
+async def _members(session: AsyncSession, org: Org, issuer: str, now: int) -> None:
+    """Let the issuer's users in; the second company has nothing, and must see nothing of the first."""
+    second = await directory.ensure_org(
+        session, org.tenant_id, "Second company", at_ms=now, external_id=_SECOND_ORG
+    )
+    members: tuple[tuple[Org, DevUser, Role], ...] = (
+        (org, ADA, "owner"),
+        (org, VIC, "viewer"),
+        (second, GRACE, "owner"),
+    )
+    for at, user, role in members:
+        await directory.ensure_member(
+            session, at, issuer=issuer, subject=user.subject, role=role, at_ms=now, email=user.email
+        )
 
 
 async def _prices(session: AsyncSession, tenant_id: str, now: int) -> None:

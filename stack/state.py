@@ -39,6 +39,8 @@ class Urls(Struct, frozen=True, kw_only=True):
     clickhouse_url: str
     kafka_bootstrap: str
     redis_url: str
+    #: Empty in a state that an earlier version wrote.
+    issuer_url: str = ""
 
 
 class State(Struct, kw_only=True):

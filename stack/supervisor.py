@@ -90,7 +90,8 @@ class Supervisor:
         if (marker := self._data_dir / topics.FROM_LOG).exists():
             await topics.fences_from_log(self._layout.kafka, self._layout.redis)
             marker.unlink()
-        await seed.write(self._layout.demo, self._layout.redis, self._layout.kafka, self._data_dir)
+        issuer = "" if layouts.is_replaced("issuer") else self._layout.issuer_url
+        await seed.write(self._layout.demo, self._layout.redis, self._layout.kafka, self._data_dir, issuer)
 
     async def _migrate(self) -> None:
         try:

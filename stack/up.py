@@ -14,9 +14,11 @@ from pathlib import Path
 import msgspec
 
 from kit import logs
-from kit.settings import StackSettings, load
+from kit.settings import IssuerSettings, StackSettings, load
 from stack import state
 from stack.errors import StackError
+from stack.issuer import password
+from stack.issuer.users import USERS
 from stack.servers import check_java, fetch_kafka
 from stack.state import State
 from stack.supervisor import supervise
@@ -143,6 +145,8 @@ def show(found: State, *, as_json: bool, processes: bool = False) -> None:
     """Print a stack's addresses and credentials."""
     if as_json:
         body = msgspec.to_builtins(found.urls) | {"demo": msgspec.to_builtins(found.demo)}
+        if (file := _password_file(found)) is not None:
+            body["sign_in"] = {"users": [user.email for user in USERS.values()], "password_file": str(file)}
         if processes:
             body["phase"] = found.phase
             body["processes"] = msgspec.to_builtins(found.processes)
@@ -153,7 +157,26 @@ def show(found: State, *, as_json: bool, processes: bool = False) -> None:
         print(f"  {name.removesuffix('_url').replace('_', ' '):16} {value}")
     if found.demo is not None:
         print(f"  {'demo API key':16} {found.demo.api_key}")
+    if (file := _password_file(found)) is not None:
+        _show_sign_in(found, file)
     for process in found.processes if processes else []:
         print(
             f"  {process.name:16} {process.state:10} pid {process.pid or '-':<8} restarts {process.restarts}"
         )
+
+
+def _password_file(found: State) -> Path | None:
+    """Return where the embedded issuer keeps its password; `None`: it does not run, or was given one."""
+    runs = any(process.name == "issuer" and process.state != "external" for process in found.processes)
+    if not runs or load(IssuerSettings).password.get_secret_value():
+        return None
+    return password.path(data_dir().resolve())
+
+
+def _show_sign_in(found: State, file: Path) -> None:
+    """Say where to sign in and as whom; the password itself only to somebody who looks at a terminal."""
+    print(f"  {'sign in at':16} {found.urls.console_url}/sign-in")
+    print(f"  {'as':16} {', '.join(user.email for user in USERS.values())}")
+    print(f"  {'password in':16} {file}")
+    if sys.stdout.isatty() and file.exists():
+        print(f"  {'password':16} {file.read_text().strip()}")
