@@ -91,7 +91,7 @@ faults: setup ## Break a running stack in every way there is, and count (ARGS="-
 	@-$(call packages,ls /usr/lib/*/faketime/libfaketimeMT.so.1,libfaketime)
 	@$(BIN)/python tests/faults/run.py $(ARGS)
 
-env-example: $(ENV_STAMP) ## Write .env.example from kit/settings.py
+env-example: $(ENV_STAMP) ## Write .env.example from kit/settings
 	@$(BIN)/python -m stack.env_example > .env.example
 
 clean: ## Remove what was built and cached; the data in .runmeter stays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from fastapi import FastAPI
@@ -16,12 +16,18 @@ from console_api.auth.endpoints import router as auth
 from console_api.auth.service import people_of
 from console_api.catalogue.endpoints import router as catalogue
 from console_api.configuration.endpoints import router as configuration
+from console_api.connectors.endpoints import router as connectors
 from console_api.control import plane
 from console_api.control.plane import ControlConfig
+from console_api.conversations import running as conversing
+from console_api.conversations.endpoints import router as conversations
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
 from console_api.instances.endpoints import router as instances
 from console_api.keys.endpoints import router as keys
+from console_api.knowledge import running as knowing
+from console_api.knowledge.endpoints import router as knowledge
+from console_api.knowledge.running import KnowledgeConfig
 from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
@@ -42,9 +48,12 @@ from console_api.wallet.endpoints import router as wallet
 from console_api.warehouse import Warehouse
 from kit import redis_client
 from kit.clock import Clock, now_ms
+from kit.connectors.outbound import Outbound
 from kit.settings import (
     ClickHouseSettings,
+    ConnectorSettings,
     ConsoleApiSettings,
+    ConversationSettings,
     KafkaSettings,
     OidcSettings,
     RedisSettings,
@@ -56,6 +65,8 @@ _CONTROL = (
     audit,
     catalogue,
     configuration,
+    connectors,
+    conversations,
     keys,
     orders,
     orgs,
@@ -99,6 +110,10 @@ class Config:
     oidc: OidcSettings | None = None
     #: Needs `control`. Without it no payment provider tells us anything.
     payments: PaymentsConfig | None = None
+    #: Needs `control`. Without it instances have no knowledge sources.
+    knowledge: KnowledgeConfig | None = None
+    connectors: ConnectorSettings = field(default_factory=ConnectorSettings)
+    conversations: ConversationSettings = field(default_factory=ConversationSettings)
 
     @classmethod
     def load(cls) -> Config:
@@ -111,6 +126,9 @@ class Config:
             control=ControlConfig.load(),
             oidc=load(OidcSettings),
             payments=PaymentsConfig.load(),
+            knowledge=KnowledgeConfig.load(),
+            connectors=load(ConnectorSettings),
+            conversations=load(ConversationSettings),
         )
 
 
@@ -129,6 +147,8 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         app.include_router(router)
     for router in _CONTROL if config.control else ():
         app.include_router(router)
+    if config.control and config.knowledge:
+        app.include_router(knowledge)
     errors.install(app)
     origins = [origin.strip() for origin in config.api.allowed_origins.split(",") if origin.strip()]
     if origins:
@@ -151,6 +171,7 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         warehouse = Warehouse(config.clickhouse)
         stores = Stores(redis, warehouse, config.kafka.partitions, clock, metrics)
         app.state.stores = stores
+        app.state.outbound = Outbound(config.connectors)
         app.state.live = LiveService(stores, config.api)
         control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
         try:
@@ -163,9 +184,17 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     partial(wallets.available, stores),
                     partial(wallets.has_grants, stores),
                 )
+                learning = config.knowledge and knowing.running(
+                    config.knowledge, app.state.control, config.kafka, config.clickhouse
+                )
+                hearing = config.control and conversing.running(
+                    config.conversations, app.state.control, redis, config.kafka
+                )
                 async with (
                     signing_in or nullcontext() as app.state.people,
+                    hearing or nullcontext() as app.state.conversations,
                     paying or nullcontext() as app.state.payments,
+                    learning or nullcontext() as app.state.knowledge,
                 ):
                     yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 from starlette.datastructures import MutableHeaders
@@ -16,8 +17,14 @@ log = logging.getLogger(__name__)
 
 #: Few things here take a large body.
 MAX_BODY_BYTES = 65_536
-#: By how a path begins, what takes more.
-_LARGER = {"/api/v1/webhooks/": 262_144}
+#: What takes more. Of an upload this is the most that any setting allows; the setting itself decides later.
+_LARGER = (
+    (re.compile(r"/api/v1/webhooks/"), 262_144),
+    (re.compile(r"/api/v1/instances/[^/]+/sources:upload$"), 1_100_000_000),
+    (re.compile(r"/api/v1/instances/[^/]+/sources$"), 4_194_304),
+    # With an OpenAPI document in it.
+    (re.compile(r"/api/v1/instances/[^/]+/connectors(?:/[^/]+)?$"), 1_048_576),
+)
 
 _UNEXPECTED = "An unexpected error was logged. Try again, or report the time of this answer."
 _HEADERS = {
@@ -77,7 +84,7 @@ class _TooLarge(Exception):
 
 async def _with_body_limit(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    limit = next((most for start, most in _LARGER.items() if scope["path"].startswith(start)), MAX_BODY_BYTES)
+    limit = next((most for path, most in _LARGER if path.match(scope["path"])), MAX_BODY_BYTES)
     problem = BodyTooLarge(f"Send at most {limit} bytes.", limit_bytes=limit)
     if not declared.isdigit() or int(declared) > limit:
         await send_problem(send, problem)

@@ -60,6 +60,26 @@ class AccessControl:
                 await self._from_allowed_page(request, caller)
         return self._granted(caller, scope)
 
+    async def secret(self, request: Request, scope: KeyScope, channel: Channel) -> Caller:
+        """Return who calls a route that is for servers only: neither pages nor MCP clients."""
+        credential = request.headers.get("x-api-key", "") or bearer(request)
+        if tokens.looks_like_one(credential):
+            raise KeyKindNotAllowed("use a secret key here; a widget's session opens /v1/runs")
+        caller = await self._directory.resolve(credential)
+        if caller.key.kind != "secret":
+            raise KeyKindNotAllowed(f"use a secret key here, on a server; this is a {caller.key.kind} key")
+        return self._granted(caller, scope, channel)
+
+    async def mcp(self, request: Request) -> Caller:
+        """Return whose MCP client calls; from a page, only if the key names the page's origin."""
+        caller = await self._directory.resolve(request.headers.get("x-api-key", "") or bearer(request))
+        if caller.key.kind != "mcp":
+            raise KeyKindNotAllowed(f"use an MCP key here; this is a {caller.key.kind} key")
+        # Clients that are no browsers send none. A page that a name was rebound for sends its own.
+        if found := request.headers.getlist("origin"):
+            await self._guard.check(caller, origins.the_one(found))
+        return self._granted(caller, "runs:write")
+
     async def widget_key(self, request: Request, key: str) -> Caller:
         """Return whose widget's key begins a session."""
         if not key:
@@ -92,15 +112,19 @@ class AccessControl:
         await self._guard.check(caller, origin)
         cors.share(request, origin)
 
-    def _granted(self, caller: Caller, scope: KeyScope) -> Caller:
-        require(caller, scope)
+    def _granted(self, caller: Caller, scope: KeyScope, channel: Channel | None = None) -> Caller:
+        require(caller, scope, channel)
         self._uses.note(caller.key.key_id)
         return caller
 
 
-def require(caller: Caller, scope: KeyScope) -> None:
-    """Raise `MissingScope` or `ChannelNotAllowed` unless the key and its instance's plan allow that."""
-    key, channel = caller.key, CHANNEL[caller.key.kind]
+def require(caller: Caller, scope: KeyScope, channel: Channel | None = None) -> None:
+    """Raise `MissingScope` or `ChannelNotAllowed` unless the key and its instance's plan allow that.
+
+    Without a `channel`, it is the one of runs with that kind of key.
+    """
+    key = caller.key
+    channel = channel or CHANNEL[key.kind]
     allowed = _SCOPES[key.kind]
     if scope not in allowed or (key.scopes and scope not in key.scopes):
         raise MissingScope(f"this needs a key with the scope {scope}", scope=scope)

@@ -107,9 +107,13 @@ class RunAccount:
             self._lease, status, now_ms, self._totals(), error_code=error_code, end_user=self._end_user
         )
 
-    def answer(self, ended: Ended, closing: RunEvent, metadata: dict[str, str]) -> Answer:
-        """Return what the client is told."""
+    def answer(
+        self, ended: Ended, closing: RunEvent, metadata: dict[str, str], *, last_output_limit: int
+    ) -> Answer:
+        """Return what the client is told. `last_output_limit`: the tokens the last model call might write."""
         failed = ended.status != "completed"
+        calls = self._state.calls if self._state else {}
+        written = calls[next(reversed(calls))].output if calls else 0
         return Answer(
             run_id=closing.run_id,
             status=closing.status,
@@ -123,6 +127,8 @@ class RunAccount:
                 credits=as_credits(closing.credits_micro),
             ),
             error=Failure(code=ended.error_code, detail=ended.detail) if failed else None,
+            finish_reason="length" if not failed and written >= last_output_limit else "stop",
+            citations=ended.citations,
             metadata=metadata,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -10,6 +12,7 @@ from kit.redis_client import get_bytes
 from schemas import keys
 from schemas.directory import RunLease
 from schemas.events import RunEvent, RunStatus
+from schemas.runner import Citation
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A finished run, as the client sees it."""
+    """A finished run, as the client sees it. `finish_reason`: whether the answer ran into its limit."""
 
     run_id: str
     status: RunStatus
@@ -38,6 +41,9 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: str
     usage: Usage
     error: Failure | None = None
+    finish_reason: Literal["stop", "length"] = "stop"
+    #: The passages of the instance's knowledge that the answer rests on.
+    citations: tuple[Citation, ...] = ()
     metadata: dict[str, str] = {}
 
 

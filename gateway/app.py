@@ -14,9 +14,15 @@ from gateway.admission import AdmissionControl
 from gateway.answers import AnswerStore
 from gateway.endpoints import router
 from gateway.execution import RunServices
+from gateway.feedback import router as feedback_router
 from gateway.history import CallHistory
+from gateway.intake.endpoints import router as intake_router
+from gateway.intake.service import Intake
 from gateway.key_uses import KeyUses
 from gateway.keys import KeyDirectory
+from gateway.mcp.endpoints import router as mcp_router
+from gateway.mcp.endpoints import session_manager
+from gateway.openai.endpoints import router as openai_router
 from gateway.runner_client import RunnerClient
 from gateway.service import RunService
 from gateway.widget.addresses import networks
@@ -24,11 +30,20 @@ from gateway.widget.blocked import OriginGuard
 from gateway.widget.cors import PageCors
 from gateway.widget.endpoints import router as widget_router
 from gateway.widget.limits import WidgetLimits
+from gateway.widget.script_endpoints import router as widget_script_router
 from gateway.widget.secrets import SessionSecrets, configured
 from gateway.widget.service import WidgetSessions
 from kit import clock, http_app, redis_client, tokens
 from kit.publisher import Publisher
-from kit.settings import GatewaySettings, KafkaSettings, RedisSettings, SpoolSettings, WidgetSettings, load
+from kit.settings import (
+    GatewaySettings,
+    IntakeSettings,
+    KafkaSettings,
+    RedisSettings,
+    SpoolSettings,
+    WidgetSettings,
+    load,
+)
 
 _DRAIN_S = 5.0
 
@@ -63,6 +78,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings=widget,
         clock=clock.now_ms,
     )
+    app.state.intake = Intake(redis, keys, publisher, load(IntakeSettings), clock.now_ms)
     app.state.settings, app.state.runs, app.state.sessions = settings, runs, sessions
     app.state.access, app.state.proxies = AccessControl(keys, guard, sessions, uses), proxies
     app.state.redis, app.state.publisher = redis, publisher
@@ -78,8 +94,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             uses.run(),
         )
     ]
+    app.state.mcp = session_manager(runs)
     try:
-        yield
+        async with app.state.mcp.run():
+            yield
     finally:
         await runs.drain(_DRAIN_S)
         for task in background:
@@ -95,7 +113,12 @@ def create_app() -> FastAPI:
     """Return the gateway. Its settings are read when it starts."""
     app = FastAPI(title="Runmeter gateway", version="1", lifespan=_lifespan)
     app.include_router(router)
+    app.include_router(feedback_router)
+    app.include_router(openai_router)
+    app.include_router(intake_router)
+    app.include_router(mcp_router)
     app.include_router(widget_router)
+    app.include_router(widget_script_router)
     app.add_middleware(PageCors)
 
     async def readiness() -> dict[str, str]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from gateway import bodies, openapi, streaming
+from gateway import bodies, openapi, streaming, waiting
 from gateway.access import CHANNEL, AccessControl
 from gateway.answers import Answer
-from gateway.errors import MeteringUnavailable
-from gateway.execution import Run
 from gateway.keys import Caller
-from gateway.requests import parse
+from gateway.requests import idempotency_key, parse
 from gateway.service import Order, RunService
 from gateway.widget.endpoints import address_of
-from gateway.widget.requests import idempotency_key, of_visitor
+from gateway.widget.requests import idempotency_key as of_one_visitor
+from gateway.widget.requests import of_visitor
 from gateway.widget.service import WidgetSessions
 from kit.hot_routes import PlainRoute, StreamedResponse
-from kit.problems import InvalidRequest
-from kit.spool import SpoolFull
 from schemas.directory import KeyScope
 
 router = APIRouter()
@@ -48,15 +44,15 @@ async def create_run(request: Request) -> Response:
                 **begun.headers,
             },
         )
-    return await _whole(request, begun)
+    return _answered(await waiting.answer_of(request, begun), begun.headers)
 
 
 async def _order(request: Request) -> Order:
     caller = await _caller(request, "runs:write")
     body = await bodies.read(request, request.app.state.settings.max_body_bytes)
-    asked, repeatable = parse(body), _idempotency_key(request)
+    asked, repeatable = parse(body), idempotency_key(request)
     if caller.key.kind == "widget":
-        asked, repeatable = of_visitor(caller, asked), idempotency_key(caller, repeatable)
+        asked, repeatable = of_visitor(caller, asked), of_one_visitor(caller, repeatable)
         sessions: WidgetSessions = request.app.state.sessions
         await sessions.take_run(caller, address_of(request))
     return Order(caller, asked, CHANNEL[caller.key.kind], repeatable, body)
@@ -87,34 +83,6 @@ def _service(request: Request) -> RunService:
 async def _caller(request: Request, scope: KeyScope) -> Caller:
     access: AccessControl = request.app.state.access
     return await access.caller(request, scope)
-
-
-def _idempotency_key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if len(key) > 255:
-        raise InvalidRequest("Idempotency-Key may have at most 255 characters")
-    return key
-
-
-async def _whole(request: Request, run: Run) -> Response:
-    """Wait for the run's answer, or for the client to go away, which cancels the run."""
-    answering = asyncio.ensure_future(run.answer())
-    leaving = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            run.cancel("client_disconnected")
-        answer = await answering
-    except SpoolFull as error:
-        raise MeteringUnavailable(run_id=run.lease.run_id, headers={"Retry-After": "5"}) from error
-    finally:
-        leaving.cancel()
-    return _answered(answer, run.headers)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _answered(answer: Answer, headers: dict[str, str]) -> Response:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -68,8 +68,10 @@ class Run:
         end_user: str = "",
         metadata: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
+        source: Callable[[], AsyncIterator[Frame]] | None = None,
     ) -> None:
-        """`headers` go with the answer, whatever it is."""
+        """`headers` go with the answer, whatever it is. `source`: where its frames come from, if not from the
+        runner's execution of `request`."""
         limits = caller.instance.limits
         self.lease = lease
         self.partition = caller.partition
@@ -78,12 +80,15 @@ class Run:
         self._reservation = reservation
         self._services = services
         self._request = request
+        self._source = source or (lambda: services.runner.execute(request))
         self._metadata = metadata or {}
         self._account = RunAccount(lease, caller.book, end_user)
         self._cancel_reason = ""
         self._cancel_status: RunStatus = "cancelled"
         self._deadline: asyncio.Timeout | None = None
         self._over = False
+        #: The most tokens that the model call in progress may write.
+        self._output_limit = request.max_output_tokens
         self._frames: asyncio.Queue[Frame | None] | None = None
         self._task: asyncio.Task[Answer] | None = None
 
@@ -144,7 +149,9 @@ class Run:
             ended = await self._execute()
             self._learn()
             closing = self._account.event(ended.status, self._services.clock(), ended.error_code)
-            answer = self._account.answer(ended, closing, self._metadata)
+            answer = self._account.answer(
+                ended, closing, self._metadata, last_output_limit=self._output_limit
+            )
             await self._keep(answer, closing)
             await asyncio.gather(opening, self._publish(closing))
             return answer
@@ -158,7 +165,7 @@ class Run:
             return self._as_cancelled(Ended(status="failed"))
         try:
             async with asyncio.timeout(self._services.timeout_s) as self._deadline:
-                async for frame in self._services.runner.execute(self._request):
+                async for frame in self._source():
                     self._account.take(frame)
                     if isinstance(frame, Ended):
                         if not frame.recorded:
@@ -199,6 +206,8 @@ class Run:
     async def _decide(self, step: StepProposed) -> None:
         """Reserve the credits of a run's next step, and tell the runner, which waits."""
         decision = await self._reservation.extend(self.lease, step, self._account.cost_micro)
+        if decision.proceed:
+            self._output_limit = decision.max_output_tokens
         await self._services.runner.decide(self.lease.run_id, decision)
 
     def _learn(self) -> None:

@@ -139,21 +139,40 @@ class KeyDirectory:
         return Caller(key, instance, book, partition_of(key.org_id, self._partitions)), until_ms
 
     async def _book(self, tenant_id: str, now: int) -> tuple[PriceBook, int]:
-        blob = await get_bytes(self._redis, keys.price_schedule(tenant_id))
-        schedule = msgspec.json.decode(blob, type=PriceSchedule) if blob else PriceSchedule()
+        schedule = await self._schedule(tenant_id)
         version = version_at(schedule, now)
         if version is None:
             raise LimitsUnavailable("the tenant has no prices yet", headers={"Retry-After": "2"})
-        known = self._books.get(version)
-        if known is None:
-            blob = await get_bytes(self._redis, keys.price_book(version))
-            if blob is None:
-                raise LimitsUnavailable("the tenant's price book is missing", headers={"Retry-After": "2"})
-            if len(self._books) >= _MAX_BOOKS:
-                self._books.clear()
-            known = self._books[version] = msgspec.json.decode(blob, type=PriceBook)
+        known = self._books.get(version) or await self._load_book(version)
         coming = (entry.effective_from_ms for entry in schedule.entries)
         return known, next((at for at in coming if at > now), _FOR_EVER)
+
+    async def schedule(self, tenant_id: str) -> PriceSchedule:
+        """Return a tenant's prices by when they are in force. Raises `LimitsUnavailable`."""
+        try:
+            return await self._schedule(tenant_id)
+        except RedisError as error:
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+
+    async def book(self, version: str) -> PriceBook:
+        """Return a price book. Raises `LimitsUnavailable`."""
+        try:
+            return self._books.get(version) or await self._load_book(version)
+        except RedisError as error:
+            raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
+
+    async def _schedule(self, tenant_id: str) -> PriceSchedule:
+        blob = await get_bytes(self._redis, keys.price_schedule(tenant_id))
+        return msgspec.json.decode(blob, type=PriceSchedule) if blob else PriceSchedule()
+
+    async def _load_book(self, version: str) -> PriceBook:
+        blob = await get_bytes(self._redis, keys.price_book(version))
+        if blob is None:
+            raise LimitsUnavailable("the tenant's price book is missing", headers={"Retry-After": "2"})
+        if len(self._books) >= _MAX_BOOKS:
+            self._books.clear()
+        book = self._books[version] = msgspec.json.decode(blob, type=PriceBook)
+        return book
 
     async def listen(self) -> None:
         """Forget keys as they change, for ever."""

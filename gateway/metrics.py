@@ -30,6 +30,9 @@ WIDGET_BLOCKED = Counter(
     "runmeter_gateway_widget_blocked", "Requests from pages a widget's key does not name"
 )
 
+INTAKE_ACCEPTED = Counter("runmeter_gateway_intake_accepted", "Reports of runs elsewhere that were taken")
+INTAKE_REJECTED = Counter("runmeter_gateway_intake_rejected", "Events of batches that were not taken")
+
 # Children are looked up once: `labels` takes a lock.
 ADMISSIONS: dict[Outcome, Counter] = {
     name: _ADMISSIONS.labels(name)

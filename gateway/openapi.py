@@ -10,7 +10,7 @@ from gateway.answers import Answer
 from gateway.requests import RunRequest
 from gateway.widget.models import NewSession, Session
 
-_KEY = {
+KEY = {
     "name": "X-API-Key",
     "in": "header",
     "required": False,
@@ -18,7 +18,7 @@ _KEY = {
     "description": "An instance's key, as shown once in the console. A widget's key is accepted from pages "
     "of its `allowed_origins` only.",
 }
-_BEARER = {
+BEARER = {
     "name": "Authorization",
     "in": "header",
     "required": False,
@@ -32,14 +32,14 @@ _ORIGIN = {
     "schema": {"type": "string", "examples": ["https://shop.example.com"]},
     "description": "The page's origin, as browsers send it: one of the key's `allowed_origins`.",
 }
-_IDEMPOTENCY = {
+IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "maxLength": 255},
     "description": "Repeating a request with the same key and body returns the first one's answer.",
 }
-_PROBLEM: dict[str, Any] = {
+PROBLEM: dict[str, Any] = {
     "description": "RFC 9457 problem details with a stable `code`.",
     "content": {
         "application/problem+json": {
@@ -59,7 +59,7 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
-_RATE_HEADERS = {
+RATE_HEADERS = {
     "RateLimit": {
         "description": "What is left of the instance's rates, and when all of it is back, in seconds.",
         "schema": {"type": "string", "examples": ['"requests";r=58;t=2']},
@@ -72,24 +72,24 @@ _RATE_HEADERS = {
 _CUT_OFF = {
     "description": "The credits do not pay for the run (problem details), or ran out while it went on: then "
     "the body is the partial answer with its usage, `status` is `limit_exceeded`.",
-    "content": {**_PROBLEM["content"], "application/json": {}},
+    "content": {**PROBLEM["content"], "application/json": {}},
 }
 
 
 _TOO_OFTEN: dict[str, Any] = {
-    **_PROBLEM,
+    **PROBLEM,
     "description": "`widget_rate_limited`: the visitor, the address or the key asked too often; `limit` says "
     "which.",
     "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
 }
 
 
-def _refused(*codes: str) -> dict[str, Any]:
+def refused(*codes: str) -> dict[str, Any]:
     """Return a problem whose `code` is one of those."""
-    return {**_PROBLEM, "description": "Problem details: " + ", ".join(f"`{code}`" for code in codes) + "."}
+    return {**PROBLEM, "description": "Problem details: " + ", ".join(f"`{code}`" for code in codes) + "."}
 
 
-def _inline(model: type[msgspec.Struct]) -> dict[str, Any]:
+def inline(model: type[msgspec.Struct]) -> dict[str, Any]:
     """Return a struct's JSON Schema with its definitions resolved in place."""
     (schema,), parts = msgspec.json.schema_components([model], ref_template="{name}")
 
@@ -105,10 +105,10 @@ def _inline(model: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _answers(*statuses: int, description: str) -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": _inline(Answer)}}
+    content = {"application/json": {"schema": inline(Answer)}}
     return {
         200: {"description": description, "content": content},
-        **dict.fromkeys(statuses, _PROBLEM),
+        **dict.fromkeys(statuses, PROBLEM),
     }
 
 
@@ -121,12 +121,12 @@ CREATE_RUN: dict[str, Any] = {
         502: {"description": "The model or the runner failed; what was used is in `usage`."},
     },
     "openapi_extra": {
-        "parameters": [_KEY, _BEARER, _IDEMPOTENCY],
+        "parameters": [KEY, BEARER, IDEMPOTENCY],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": _inline(RunRequest),
+                    "schema": inline(RunRequest),
                     "examples": {
                         "question": {"value": {"input": "What are your opening hours?"}},
                         "stream": {"value": {"input": "Tell me more", "stream": True, "max_tokens": 300}},
@@ -136,15 +136,15 @@ CREATE_RUN: dict[str, Any] = {
         },
     },
 }
-CREATE_RUN["responses"][200]["headers"] = _RATE_HEADERS
-CREATE_RUN["responses"][403] = _refused(
+CREATE_RUN["responses"][200]["headers"] = RATE_HEADERS
+CREATE_RUN["responses"][403] = refused(
     "key_kind_not_allowed", "missing_scope", "channel_not_allowed", "origin_not_allowed", "instance_inactive"
 )
 GET_RUN: dict[str, Any] = {
     "summary": "A run's answer, or that it is still running",
     "tags": ["runs"],
     "responses": _answers(401, 403, 404, 503, description="The finished run, or its status."),
-    "openapi_extra": {"parameters": [_KEY, _BEARER]},
+    "openapi_extra": {"parameters": [KEY, BEARER]},
 }
 CANCEL_RUN: dict[str, Any] = {
     "summary": "Cancel a run; what it used is metered",
@@ -153,7 +153,7 @@ CANCEL_RUN: dict[str, Any] = {
         **_answers(401, 403, 404, 503, description="The run had ended already."),
         202: {"description": "The run is being cancelled."},
     },
-    "openapi_extra": {"parameters": [_KEY, _BEARER]},
+    "openapi_extra": {"parameters": [KEY, BEARER]},
 }
 
 _SESSION_EXAMPLE = {
@@ -170,31 +170,31 @@ _SESSION_EXAMPLE = {
 }
 _SESSION: dict[str, Any] = {
     "description": "The session. The answer is readable by pages of the key's `allowed_origins` only.",
-    "content": {"application/json": {"schema": _inline(Session), "example": _SESSION_EXAMPLE}},
+    "content": {"application/json": {"schema": inline(Session), "example": _SESSION_EXAMPLE}},
 }
 BEGIN_SESSION: dict[str, Any] = {
     "summary": "Begin a widget visitor's session",
     "tags": ["widget"],
     "responses": {
         200: _SESSION,
-        401: _refused("invalid_api_key"),
-        403: _refused(
+        401: refused("invalid_api_key"),
+        403: refused(
             "origin_not_allowed",
             "key_kind_not_allowed",
             "missing_scope",
             "channel_not_allowed",
             "instance_inactive",
         ),
-        **dict.fromkeys((413, 422, 503), _PROBLEM),
+        **dict.fromkeys((413, 422, 503), PROBLEM),
         429: _TOO_OFTEN,
     },
     "openapi_extra": {
-        "parameters": [_KEY, _ORIGIN],
+        "parameters": [KEY, _ORIGIN],
         "requestBody": {
             "required": False,
             "content": {
                 "application/json": {
-                    "schema": _inline(NewSession),
+                    "schema": inline(NewSession),
                     "examples": {
                         "first": {"summary": "A new visitor", "value": {}},
                         "again": {
@@ -212,10 +212,10 @@ REFRESH_SESSION: dict[str, Any] = {
     "tags": ["widget"],
     "responses": {
         200: _SESSION,
-        401: _refused("invalid_session", "session_expired", "invalid_api_key"),
-        403: _refused("origin_not_allowed", "missing_scope", "channel_not_allowed", "instance_inactive"),
+        401: refused("invalid_session", "session_expired", "invalid_api_key"),
+        403: refused("origin_not_allowed", "missing_scope", "channel_not_allowed", "instance_inactive"),
         429: _TOO_OFTEN,
-        503: _PROBLEM,
+        503: PROBLEM,
     },
-    "openapi_extra": {"parameters": [{**_BEARER, "required": True}, _ORIGIN]},
+    "openapi_extra": {"parameters": [{**BEARER, "required": True}, _ORIGIN]},
 }

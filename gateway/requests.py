@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from fastapi import Request
 from msgspec import Meta, Struct
 
 from kit.problems import InvalidRequest
@@ -25,6 +26,8 @@ class RunRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     metadata: Annotated[_Metadata, Meta(max_length=16)] = {}
     end_user: Annotated[str, Meta(max_length=128)] = ""
+    #: Goes on with a conversation: send only what is new, earlier turns are remembered for a while.
+    conversation_id: Annotated[str, Meta(max_length=128)] = ""
 
     def __post_init__(self) -> None:
         if (self.input is None) == (self.messages is None):
@@ -49,3 +52,11 @@ def parse(body: bytes) -> RunRequest:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
     return request
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the `Idempotency-Key` header; empty if there is none. Raises `InvalidRequest`."""
+    key = request.headers.get("idempotency-key", "")
+    if len(key) > 255:
+        raise InvalidRequest("Idempotency-Key may have at most 255 characters")
+    return key

@@ -5,21 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import aiohttp
 import msgspec
 
 from schemas.runner import (
     EXECUTE_PATH,
+    SEARCH_PATH,
+    TOOL_CALL_PATH,
+    TOOLS_PATH,
     ExecuteRequest,
     Frame,
+    SearchAnswer,
+    SearchRequest,
     StepDecision,
+    ToolCallAnswer,
+    ToolCallRequest,
+    ToolsAnswer,
+    ToolsRequest,
     cancel_path,
     decode_frame,
     step_path,
 )
 
 log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer", SearchAnswer, ToolsAnswer, ToolCallAnswer)
 
 _MAX_LINE = 4 * 1024 * 1024
 _CONNECT_PATIENCE_S = 10.0
@@ -68,6 +80,28 @@ class RunnerClient:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(_CONNECT_RETRY_S)
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """Return what an instance knows. Raises `RunnerLost`."""
+        return await self._asked(SEARCH_PATH, msgspec.json.encode(request), SearchAnswer)
+
+    async def tools(self, request: ToolsRequest) -> ToolsAnswer:
+        """Return what an instance's connectors can do. Raises `RunnerLost`."""
+        return await self._asked(TOOLS_PATH, msgspec.json.encode(request), ToolsAnswer)
+
+    async def call_tool(self, request: ToolCallRequest) -> ToolCallAnswer:
+        """Have a connector's tool called; never twice. Raises `RunnerLost`."""
+        return await self._asked(TOOL_CALL_PATH, msgspec.json.encode(request), ToolCallAnswer)
+
+    async def _asked(self, path: str, body: bytes, kind: type[_Answer]) -> _Answer:
+        try:
+            async with self._session.post(self._base_url + path, data=body) as response:
+                if response.status != 200:
+                    raise RunnerLost(f"the runner answered {response.status} to {path}")
+                text = await response.read()
+            return msgspec.json.decode(text, type=kind)
+        except (aiohttp.ClientError, TimeoutError, ValueError, msgspec.DecodeError) as error:
+            raise RunnerLost(repr(error)) from error
 
     async def cancel(self, run_id: str) -> None:
         """Ask the runner to end a run; its stream then ends with a `cancelled` frame. Best effort."""

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway import metrics
+from gateway import metrics, tool_calls
 from gateway.admission import Admission, AdmissionControl
 from gateway.answers import Answer, KeptAnswer
 from gateway.cuts import LimitWatch
@@ -25,8 +26,11 @@ from gateway.errors import (
 )
 from gateway.execution import Run, RunServices
 from gateway.keys import Caller
+from gateway.quotes import Quote
 from gateway.requests import RunRequest
 from gateway.reservation import Reservation
+from gateway.runner_client import RunnerLost
+from gateway.tool_calls import ToolCall
 from kit import tokens
 from kit.clock import new_id
 from kit.settings import GatewaySettings
@@ -34,7 +38,7 @@ from kit.spool import SpoolFull
 from schemas import keys, topics
 from schemas.directory import RunLease
 from schemas.events import Channel, owner_of
-from schemas.runner import ExecuteRequest, Message
+from schemas.runner import RULES_TOKENS, ExecuteRequest, Message, OfferedTool, ToolsRequest
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +49,14 @@ _REPEAT_POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A validated request of a known caller."""
+    """A validated request of a known caller. With a `call` no model is asked: the run is that one call."""
 
     caller: Caller
     request: RunRequest
     channel: Channel
     idempotency_key: str
     body: bytes
+    call: ToolCall | None = None
 
 
 class RunService:
@@ -93,10 +98,7 @@ class RunService:
         reservation = Reservation(
             self._admission, self._services.history, order.caller, request.max_output_tokens
         )
-        counted = tokens.count_messages(
-            [{"role": m.role, "content": m.content} for m in request.messages], lease.model
-        )
-        quote = reservation.quote(lease.model, counted, request.tools)
+        quote = _quoted(order, request, reservation)
         admission = await self._admission.admit(order.caller, lease, quote, order.idempotency_key, order.body)
         if admission.outcome == "repeat":
             return admission
@@ -105,7 +107,7 @@ class RunService:
             reservation.checked = False
         else:
             output = reservation.admitted(lease, quote, admission.held_micro)
-        if output != request.max_output_tokens:
+        if order.call is None and output != request.max_output_tokens:
             request = msgspec.structs.replace(request, max_output_tokens=output)
         return self._start(order, lease, request, reservation, admission.headers)
 
@@ -117,6 +119,11 @@ class RunService:
         reservation: Reservation,
         headers: dict[str, str],
     ) -> Run:
+        source = None
+        if order.call is not None:
+            source = partial(
+                tool_calls.frames, self._services.runner, request, order.call, self._services.clock
+            )
         run = Run(
             self._services,
             order.caller,
@@ -126,11 +133,24 @@ class RunService:
             end_user=order.request.end_user,
             metadata=order.request.metadata,
             headers=headers,
+            source=source,
         )
         self._runs[lease.run_id] = run
         task = run.start(stream=order.request.stream)
         task.add_done_callback(lambda _: self._runs.pop(lease.run_id, None))
         return run
+
+    async def connector_tools(self, caller: Caller) -> tuple[OfferedTool, ...]:
+        """Return what the caller's instance can do in other systems; nothing while nobody can say."""
+        key = caller.key
+        if not caller.instance.connectors:
+            return ()
+        asked = ToolsRequest(tenant_id=key.tenant_id, org_id=key.org_id, instance_id=key.instance_id)
+        try:
+            return (await self._services.runner.tools(asked)).tools
+        except RunnerLost as error:
+            log.warning("connectors are away", extra={"instance_id": key.instance_id, "error": repr(error)})
+            return ()
 
     def _prepare(self, order: Order) -> tuple[RunLease, ExecuteRequest]:
         instance, key = order.caller.instance, order.caller.key
@@ -157,6 +177,13 @@ class RunService:
             model=model,
             messages=system + order.request.conversation(),
             tools=instance.tools,
+            knowledge=instance.knowledge,
+            connectors=instance.connectors,
+            brand=instance.branding.title,
+            voice=instance.branding.voice,
+            conversation_id=order.request.conversation_id,
+            visitor=order.caller.visitor,
+            max_context_tokens=self._settings.max_context_tokens,
             max_output_tokens=min(wanted, instance.max_output_tokens),
             temperature=order.request.temperature,
             streamed=order.request.stream,
@@ -255,3 +282,20 @@ class RunService:
             for run in list(self._runs.values()):
                 run.cancel("gateway_shutdown")
             await asyncio.sleep(0.05)
+
+
+def _quoted(order: Order, request: ExecuteRequest, reservation: Reservation) -> Quote:
+    if order.call is not None:
+        return tool_calls.quote_of(order.call, order.caller.book)
+    counted = tokens.count_messages(
+        [{"role": m.role, "content": m.content} for m in request.messages], request.model
+    )
+    return reservation.quote(request.model, counted + _added_tokens(request), request.tools)
+
+
+def _added_tokens(request: ExecuteRequest) -> int:
+    """Return the most tokens that the runner may put before the messages."""
+    if not (request.knowledge or request.connectors or request.conversation_id):
+        return 0
+    context = request.max_context_tokens if request.knowledge or request.conversation_id else 0
+    return context + RULES_TOKENS

@@ -18,6 +18,8 @@ CREDITS_PER_USD = 100
 #: What an unknown model costs, as a multiple of nothing cheaper than a frontier model's list price.
 _DEFAULT_USD = {"input": Decimal(5), "output": Decimal(25)}
 _PER_TOOL_CALL_MICRO = 50_000
+#: The embedding model that comes with the product: no vendor lists it. US dollars per million tokens.
+OWN_USD = {"wordllama-l2-256": Decimal("0.01")}
 #: Below any threshold: where the base rates hold.
 _BASE = -1
 
@@ -35,6 +37,9 @@ def list_price_book(at: datetime, mark_up_percent: int = 0) -> PriceBook:
             models[name] = rates
             if dearer := _tiers(price, factor, rates):
                 tiers[name] = dearer
+    for name, usd in OWN_USD.items():
+        rate = _rate(usd, factor)
+        models[name] = Rates(input=rate, cache_read=rate, cache_write=rate, output=rate, reasoning=rate)
     default = Rates(
         input=_rate(_DEFAULT_USD["input"], factor),
         cache_read=_rate(_DEFAULT_USD["input"], factor),
@@ -76,8 +81,12 @@ def _at_least(rates: Rates, below: Rates) -> Rates:
 
 def _rates(price: Any, factor: Decimal, above: int) -> Rates | None:
     """Return a model's rates for inputs just above that size; `None` for one not priced by the token."""
-    usd_in, usd_out = _usd(price.input_mtok, above), _usd(price.output_mtok, above)
-    if usd_in is None or usd_out is None:
+    usd_in = _usd(price.input_mtok, above)
+    if usd_in is None:
+        return None
+    # A model that embeds has no output; nothing may be cheaper to report than what it really was.
+    usd_out = usd_in if price.output_mtok is None else _usd(price.output_mtok, above)
+    if usd_out is None:
         return None
     usd_read, usd_write = _usd(price.cache_read_mtok, above), _usd(price.cache_write_mtok, above)
     output = _rate(usd_out, factor)

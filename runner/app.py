@@ -8,27 +8,62 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from redis.asyncio import Redis
 
-from kit import clock, http_app, tokens
+from kit import clock, embeddings, http_app, redis_client, tokens, vectors
+from kit.connectors.outbound import Outbound
 from kit.hot_routes import PlainRoute, StreamedResponse
-from kit.problems import InvalidRequest, TooManyRequests
+from kit.problems import InvalidRequest, TooManyRequests, Unavailable
 from kit.publisher import Publisher
-from kit.settings import KafkaSettings, RunnerSettings, SpoolSettings, load
+from kit.seal import load_seal
+from kit.settings import (
+    ClickHouseSettings,
+    ConnectorSettings,
+    ConversationSettings,
+    EmbeddingSettings,
+    KafkaSettings,
+    KnowledgeSettings,
+    RedisSettings,
+    RunnerSettings,
+    SecretsSettings,
+    SpoolSettings,
+    StackSettings,
+    load,
+)
+from runner import direct_tools
+from runner.connectors.loading import Connectors
 from runner.execution import Execution, RunnerServices
-from runner.model import ModelClient
-from schemas.runner import EXECUTE_PATH, ExecuteRequest, StepDecision, cancel_path, step_path
+from runner.memory import Memory
+from runner.model import ModelClient, endpoints
+from runner.preparing import Sources
+from runner.retrieval import KnowledgeAway, Retrieval, Whose
+from runner.transcript import Transcript
+from schemas.runner import (
+    EXECUTE_PATH,
+    SEARCH_PATH,
+    ExecuteRequest,
+    SearchAnswer,
+    SearchRequest,
+    StepDecision,
+    cancel_path,
+    step_path,
+)
 
 _DRAIN_S = 5.0
 _decode = msgspec.json.Decoder(ExecuteRequest).decode
 _decode_decision = msgspec.json.Decoder(StepDecision).decode
+_decode_search = msgspec.json.Decoder(SearchRequest).decode
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = load(RunnerSettings)
     publisher = Publisher(load(KafkaSettings), load(SpoolSettings), settings.spool_dir)
-    model = ModelClient(settings)
-    app.state.services = RunnerServices(model, publisher, settings, clock.now_ms)
+    models = tuple(ModelClient(settings, endpoint) for endpoint in endpoints(settings))
+    redis = redis_client.connect(load(RedisSettings))
+    sources = _sources(settings, redis)
+    transcript = Transcript(publisher, load(ConversationSettings), clock.now_ms)
+    app.state.services = RunnerServices(models, publisher, settings, clock.now_ms, sources, transcript)
     app.state.executions = {}
     tokens.encoding_for("")
     await publisher.start()
@@ -37,7 +72,28 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await _drain(app.state.executions)
         await publisher.stop()
-        await model.close()
+        for model in models:
+            await model.close()
+        await sources.retrieval.close()
+        await redis.aclose()
+
+
+def _sources(settings: RunnerSettings, redis: Redis) -> Sources:
+    """Everything is connected to when it is first needed: most runs need none of it."""
+    return Sources(
+        Retrieval(
+            vectors.connect(load(KnowledgeSettings), load(ClickHouseSettings)),
+            embeddings.connect(load(EmbeddingSettings)),
+            settings.retrieval_timeout_ms / 1000,
+        ),
+        Memory(redis, settings),
+        Connectors(
+            redis,
+            load_seal(load(SecretsSettings), load(StackSettings).data_dir),
+            Outbound(load(ConnectorSettings)),
+        ),
+        settings.retrieval_passages,
+    )
 
 
 async def _drain(executions: dict[str, Execution]) -> None:
@@ -90,6 +146,23 @@ def create_app() -> FastAPI:
         if execution is not None:
             execution.cancel()
         return {"found": execution is not None}
+
+    @app.post(SEARCH_PATH, summary="Search what an instance knows")
+    async def search(request: Request) -> Response:
+        services: RunnerServices = app.state.services
+        try:
+            asked = _decode_search(await request.body())
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(str(error)) from None
+        whose = Whose(asked.tenant_id, asked.instance_id)
+        try:
+            found = await services.sources.retrieval.search(whose, asked.query, asked.limit)
+        except KnowledgeAway as error:
+            raise Unavailable(str(error), headers={"Retry-After": "5"}) from error
+        answer = SearchAnswer(passages=tuple(found))
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    direct_tools.install(app)
 
     async def readiness() -> dict[str, str]:
         publisher: Publisher = app.state.services.publisher

@@ -7,17 +7,22 @@ from kit.clock import Clock
 from kit.settings import RunnerSettings
 from runner.model import ModelUsage
 from schemas.events import TokenEvent, UsageSource, owner_of
-from schemas.runner import ExecuteRequest
+from schemas.runner import CallStarted, ExecuteRequest
 
 
 class CallMeter:
     """Counts a call. `input_tokens` is counted locally, before the provider says."""
 
     def __init__(
-        self, run: ExecuteRequest, call_id: str, input_tokens: int, settings: RunnerSettings, clock: Clock
+        self,
+        run: ExecuteRequest,
+        call: CallStarted,
+        settings: RunnerSettings,
+        clock: Clock,
     ) -> None:
-        self.call_id = call_id
-        self.input_tokens = input_tokens
+        self.call_id = call.call_id
+        self.model = call.model
+        self.input_tokens = call.input_tokens
         self._run = run
         self._settings = settings
         self._clock = clock
@@ -28,7 +33,7 @@ class CallMeter:
         self._reported = 0
         self._reported_at = clock()
         self._usage: ModelUsage | None = None
-        self._begun = False
+        self.begun = False
         self._asked = False
         self.closed = False
 
@@ -37,20 +42,26 @@ class CallMeter:
         """What the model wrote to the client so far."""
         return "".join(self._text)
 
+    @property
+    def used(self) -> int:
+        """Tokens so far, read and written."""
+        usage = self._usage
+        return usage.prompt_tokens + usage.completion_tokens if usage else self.input_tokens + self._counted
+
     def asked(self, waits: bool) -> None:
         """The provider has the request (`waits`), or refused it."""
         self._asked = waits
 
     def wrote(self, text: str, *, shown: bool = True) -> None:
         """The model produced a piece of text (`shown`) or of a tool call."""
-        self._begun = True
+        self.begun = True
         self._pending.append(text)
         if shown:
             self._text.append(text)
 
     def provider_said(self, usage: ModelUsage) -> None:
         """The provider reported usage; reports are cumulative, so the last one counts."""
-        self._begun = True
+        self.begun = True
         self._usage = usage
 
     def interim(self) -> TokenEvent | None:
@@ -71,14 +82,14 @@ class CallMeter:
         `left`: the answer was not waited for. A provider that has the request has read the input anyway.
         """
         self.closed = True
-        if not self._begun and not (left and self._asked):
+        if not self.begun and not (left and self._asked):
             return None
         self._count()
         return self._report("provider" if self._usage else source, final=True)
 
     def _count(self) -> None:
         # Piece by piece would count the seams between pieces as token borders.
-        self._counted += tokens.count("".join(self._pending), self._run.model)
+        self._counted += tokens.count("".join(self._pending), self.model)
         self._pending = []
 
     def _report(self, source: UsageSource, *, final: bool) -> TokenEvent:
@@ -91,7 +102,7 @@ class CallMeter:
             occurred_at_ms=now,
             call_id=self.call_id,
             seq=self._seq,
-            model=run.model,
+            model=self.model,
             input_uncached=usage.prompt_tokens - cached if usage else self.input_tokens,
             cache_read=cached,
             output=usage.completion_tokens if usage else self._counted,

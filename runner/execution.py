@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,37 +22,44 @@ from kit.publisher import Publisher
 from kit.settings import RunnerSettings
 from kit.spool import SpoolFull
 from runner.call_meter import CallMeter
-from runner.model import ModelClient, ModelFailed, ToolCallDelta
-from runner.tools import Tool, ToolError, select, shortened
+from runner.model import ModelClient, ModelFailed
+from runner.outlet import Outlet
+from runner.preparing import Prepared, Sources, prepare
+from runner.prompt import FENCE_TOKENS, fenced, nonce_of, question_of
+from runner.retrieval import citations
+from runner.tools import Tool, ToolError, shortened
+from runner.transcript import Transcript
+from runner.writing import WrittenCall, assistant_message, write
 from schemas import topics
 from schemas.events import TokenEvent, ToolCallEvent, ToolStatus, UsageSource, owner_of
 from schemas.runner import (
     CallStarted,
-    Delta,
     Ended,
     ExecuteRequest,
-    Frame,
     StepDecision,
     StepProposed,
     ToolCallFinished,
     ToolCallStarted,
     UsageReported,
-    encode_frame,
 )
 
 log = logging.getLogger(__name__)
 
-_FRAMES = 1_024
-#: How long text that nobody reads yet is gathered: what a runner that dies leaves unsaid at most.
-_GATHER_S = 0.25
 #: A tool's result as a message: its frame, and what a text cut off between words may count too many.
-_TOKENS_PER_RESULT = 24
+_TOKENS_PER_RESULT = 24 + FENCE_TOKENS
 _UNDECIDED = StepDecision(
     proceed=False,
     status="failed",
     error_code="gateway_silent",
     detail="the next step was not decided in time",
 )
+
+
+_OUT_OF_TIME = "the run took longer than one may; ask for less at once"
+
+
+class _OutOfTime(Exception):
+    """The run took longer than one may."""
 
 
 class _StepRefused(Exception):
@@ -63,23 +70,17 @@ class _StepRefused(Exception):
         self.decision = decision
 
 
-@dataclass
-class _WrittenCall:
-    """A tool call as the model writes it, piece by piece."""
-
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class RunnerServices:
     """What every run needs."""
 
-    model: ModelClient
+    #: In the order they are asked.
+    models: tuple[ModelClient, ...]
     publisher: Publisher
     settings: RunnerSettings
     clock: Clock
+    sources: Sources
+    transcript: Transcript
 
 
 class Execution:
@@ -89,20 +90,17 @@ class Execution:
         self.request = request
         self._services = services
         self._settings = services.settings
-        self._tools = select(request.tools)
-        self._messages: list[dict[str, Any]] = [
-            {"role": message.role, "content": message.content} for message in request.messages
-        ]
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(_FRAMES)
+        self._prepared = Prepared()
+        self._outlet = Outlet(streamed=request.streamed)
+        self._said: list[str] = []
+        self._used_tokens = 0
         self._publishing: list[asyncio.Task[None]] = []
         self._meter: CallMeter | None = None
         self._max_output_tokens = request.max_output_tokens
         self._decision: asyncio.Future[StepDecision] | None = None
         self._calls = 0
+        self._ended = False
         self._tool_calls = 0
-        self._abandoned = False
-        self._gathered: list[str] = []
-        self._gathering_since = 0.0
         self._work: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -125,31 +123,20 @@ class Execution:
 
     def abandon(self) -> None:
         """Nobody reads the frames any more."""
-        self._abandoned = True
-        while not self._frames.empty():
-            self._frames.get_nowait()
+        self._outlet.abandon()
         self.cancel()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield the frames as lines, as many at once as there are. A reader that leaves abandons the run."""
+        """Yield the frames as lines. A reader that leaves abandons the run."""
         try:
-            while (frame := await self._frames.get()) is not None:
-                lines = [encode_frame(frame)]
-                ended = False
-                while not self._frames.empty() and not ended:
-                    following = self._frames.get_nowait()
-                    ended = following is None
-                    if following is not None:
-                        lines.append(encode_frame(following))
-                yield b"".join(lines)
-                if ended:
-                    return
+            async for lines in self._outlet.lines():
+                yield lines
         finally:
-            if self._task is not None and not self._task.done():
+            if self._task is not None and not self._task.done() and not self._ended:
                 self.abandon()
 
     async def _drive(self) -> None:
-        self._work = asyncio.create_task(self._loop())
+        self._work = asyncio.create_task(self._bounded())
         left = False
         try:
             await self._work
@@ -159,6 +146,8 @@ class Execution:
             ended = Ended(status=word.status, error_code=word.error_code, detail=word.detail)
         except ModelFailed as error:
             ended = Ended(status="failed", error_code=error.code, detail=str(error))
+        except _OutOfTime:
+            ended, left = Ended(status="failed", error_code="run_timeout", detail=_OUT_OF_TIME), True
         except asyncio.CancelledError:
             ended, left = Ended(status="cancelled", error_code="cancelled"), True
         except Exception:
@@ -170,34 +159,55 @@ class Execution:
         except SpoolFull:
             log.warning("usage could not be recorded here", extra={"run_id": self.request.run_id})
             ended = msgspec.structs.replace(ended, recorded=False)
-        await self._emit(ended)
-        await self._emit(None)
+        ended = await self._remembered(ended)
+        self._ended = True
+        await self._outlet.send(ended)
+        await self._outlet.end()
+        await self._services.transcript.record(self.request, "".join(self._said), ended)
+
+    async def _remembered(self, ended: Ended) -> Ended:
+        """Return the last frame with what the answer rests on, the turn being remembered."""
+        answer = "".join(self._said)
+        if ended.status == "completed":
+            await self._services.sources.memory.add(self.request, question_of(self.request), answer)
+        return msgspec.structs.replace(ended, citations=citations(self._prepared.passages, answer))
+
+    async def _bounded(self) -> None:
+        deadline = asyncio.timeout(self._settings.max_run_seconds or None)
+        try:
+            async with deadline:
+                self._prepared = await prepare(self.request, self._services.sources)
+                await self._loop()
+        except TimeoutError:
+            raise (_OutOfTime if deadline.expired() else ModelFailed("upstream_timeout", "")) from None
 
     async def _loop(self) -> None:
         for step in range(self._settings.max_steps):
             written = await self._call_model(offer_tools=not self._is_last(step))
             if not written:
                 return
-            self._messages.append(_assistant_message(self._text_of_last_call, written))
+            self._prepared.messages.append(assistant_message(self._text_of_last_call, written))
             await self._propose(written)
             for call in written:
-                self._messages.append(await self._call_tool(call))
+                self._prepared.messages.append(await self._call_tool(call))
 
     def _is_last(self, step: int) -> bool:
         # The last step may not ask for more tools: it has to answer.
         return step == self._settings.max_steps - 1 or self._tool_calls >= self._settings.max_tool_calls
 
-    async def _propose(self, written: list[_WrittenCall]) -> None:
+    async def _propose(self, written: list[WrittenCall]) -> None:
         """Ask the gateway for the tools and the next call. Raises `_StepRefused`."""
         model, results = self.request.model, len(written)
-        definitions = msgspec.json.encode([tool.schema() for tool in self._tools.values()])
+        definitions = msgspec.json.encode([tool.schema() for tool in self._prepared.tools.values()])
         input_tokens = (
-            tokens.count_messages(self._messages, model)
+            tokens.count_messages(self._prepared.messages, model)
             + tokens.count(definitions.decode(), model)
             + results * (self._settings.max_tool_result_tokens + _TOKENS_PER_RESULT)
         )
         self._decision = asyncio.get_running_loop().create_future()
-        await self._emit(StepProposed(tools=tuple(_known_as(c) for c in written), input_tokens=input_tokens))
+        await self._outlet.send(
+            StepProposed(tools=tuple(c.known_as for c in written), input_tokens=input_tokens)
+        )
         decision = _UNDECIDED
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.step_timeout_ms / 1000):
@@ -206,60 +216,83 @@ class Execution:
             raise _StepRefused(decision)
         self._max_output_tokens = decision.max_output_tokens
 
-    async def _call_model(self, *, offer_tools: bool) -> list[_WrittenCall]:
-        """Stream one answer to the client; return the tool calls the model asked for."""
-        run = self.request
+    async def _call_model(self, *, offer_tools: bool) -> list[WrittenCall]:
+        """Stream one answer to the client; return the tool calls the model asked for.
+
+        An endpoint that fails before it has said anything used nothing that it told us of: its call is not
+        charged, and the next endpoint is asked by a call of its own.
+        """
+        *others, last = self._services.models
+        for model in others:
+            try:
+                return await self._attempt(model, offer_tools=offer_tools)
+            except ModelFailed as error:
+                if error.is_ours or (self._meter is not None and self._meter.begun):
+                    raise
+                await self._close_call("partial")
+                log.warning("asking another model", extra={"run_id": self.request.run_id, "code": error.code})
+        return await self._attempt(last, offer_tools=offer_tools)
+
+    async def _attempt(self, model: ModelClient, *, offer_tools: bool) -> list[WrittenCall]:
+        run, name = self.request, model.model_for(self.request.model)
         self._calls += 1
-        meter = self._meter = CallMeter(
-            run,
-            f"{run.run_id}-{self._calls}",
-            tokens.count_messages(self._messages, run.model),
-            self._settings,
-            self._services.clock,
-        )
-        await self._emit(CallStarted(call_id=meter.call_id, model=run.model, input_tokens=meter.input_tokens))
-        written: dict[int, _WrittenCall] = {}
-        request = self._model_request(offer_tools)
-        async for chunk in self._services.model.stream(request, meter.call_id, meter.asked):
+        counted = tokens.count_messages(self._prepared.messages, name)
+        self._check_tokens(counted)
+        call = CallStarted(call_id=f"{run.run_id}-{self._calls}", model=name, input_tokens=counted)
+        meter = self._meter = CallMeter(run, call, self._settings, self._services.clock)
+        await self._outlet.send(call)
+        written: dict[int, WrittenCall] = {}
+        request = self._model_request(name, offer_tools)
+        async for chunk in model.stream(request, meter.call_id, meter.asked):
             if chunk.usage is not None:
                 meter.provider_said(chunk.usage)
             for choice in chunk.choices:
                 if choice.delta.content:
                     meter.wrote(choice.delta.content)
-                    await self._emit_text(choice.delta.content)
+                    self._said.append(choice.delta.content)
+                    await self._outlet.text(choice.delta.content)
                 for piece in choice.delta.tool_calls or ():
-                    _write(written, piece, meter)
+                    write(written, piece, meter)
             if (report := meter.interim()) is not None:
                 await self._report(report)
         self._text_of_last_call = meter.text
         await self._close_call("estimate")
         return [written[index] for index in sorted(written)] if offer_tools else []
 
-    def _model_request(self, offer_tools: bool) -> dict[str, Any]:
+    def _check_tokens(self, counted: int) -> None:
+        """Raise `ModelFailed` if the call could take the run beyond its tokens."""
+        most = self._settings.max_run_tokens
+        if most and self._used_tokens + counted + self._max_output_tokens > most:
+            raise ModelFailed("run_token_limit", f"the run would take more than {most} tokens; ask for less")
+
+    def _model_request(self, model: str, offer_tools: bool) -> dict[str, Any]:
         run = self.request
         request: dict[str, Any] = {
-            "model": run.model,
-            "messages": self._messages,
+            "model": model,
+            "messages": self._prepared.messages,
             "max_tokens": self._max_output_tokens,
         }
         if run.temperature is not None:
             request["temperature"] = run.temperature
-        if self._tools and offer_tools:
-            request["tools"] = [tool.schema() for tool in self._tools.values()]
+        if self._prepared.tools and offer_tools:
+            request["tools"] = [tool.schema() for tool in self._prepared.tools.values()]
         return request
 
-    async def _call_tool(self, call: _WrittenCall) -> dict[str, Any]:
+    async def _call_tool(self, call: WrittenCall) -> dict[str, Any]:
         """Call one tool and return its result as a message. A tool that fails tells the model so."""
         self._tool_calls += 1
         arguments = "".join(call.arguments)
         tool_call_id = f"{self.request.run_id}-t{self._tool_calls}"
-        await self._emit(
-            ToolCallStarted(tool_call_id=tool_call_id, tool=_known_as(call), arguments=arguments)
+        await self._outlet.send(
+            ToolCallStarted(tool_call_id=tool_call_id, tool=call.known_as, arguments=arguments)
         )
         began = time.monotonic()
-        status, result = await self._run_tool(self._tools.get(call.name), arguments)
-        await self._report_tool(tool_call_id, _known_as(call), status, int((time.monotonic() - began) * 1000))
+        tool = self._prepared.tools.get(call.name)
+        status, result = await self._run_tool(tool, arguments)
+        await self._report_tool(tool_call_id, call.known_as, status, int((time.monotonic() - began) * 1000))
         result = shortened(result, self.request.model, self._settings.max_tool_result_tokens)
+        if tool is not None and not tool.trusted:
+            result = fenced("tool_result", result, nonce_of(self.request.run_id))
         return {"role": "tool", "tool_call_id": call.id, "content": result}
 
     async def _run_tool(self, tool: Tool | None, arguments: str) -> tuple[ToolStatus, str]:
@@ -277,11 +310,12 @@ class Execution:
         if self._meter is not None and not self._meter.closed:
             report = self._meter.close(source, left=left)
             if report is not None:
+                self._used_tokens += self._meter.used
                 await self._report(report)
 
     async def _report(self, event: TokenEvent) -> None:
         self._publish(topics.TOKENS, event)
-        await self._emit(UsageReported(event=event))
+        await self._outlet.send(UsageReported(event=event))
 
     async def _report_tool(self, tool_call_id: str, name: str, status: ToolStatus, duration_ms: int) -> None:
         run = self.request
@@ -294,63 +328,8 @@ class Execution:
             status=status,
         )
         self._publish(topics.TOOL_CALLS, event)
-        await self._emit(ToolCallFinished(event=event))
+        await self._outlet.send(ToolCallFinished(event=event))
 
     def _publish(self, topic: topics.Topic, event: TokenEvent | ToolCallEvent) -> None:
         publishing = self._services.publisher.publish(topic, self.request.org_id, event)
         self._publishing.append(asyncio.create_task(publishing))
-
-    async def _emit_text(self, text: str) -> None:
-        if self.request.streamed:
-            await self._emit(Delta(text=text))
-            return
-        now = time.monotonic()
-        if not self._gathered:
-            self._gathering_since = now
-        self._gathered.append(text)
-        if now - self._gathering_since >= _GATHER_S:
-            await self._emit_gathered()
-
-    async def _emit_gathered(self) -> None:
-        if self._gathered:
-            text, self._gathered = "".join(self._gathered), []
-            await self._emit(Delta(text=text))
-
-    async def _emit(self, frame: Frame | None) -> None:
-        if self._gathered:
-            await self._emit_gathered()
-        if self._abandoned:
-            return
-        with contextlib.suppress(asyncio.QueueFull):
-            self._frames.put_nowait(frame)
-            return
-        await self._frames.put(frame)
-
-
-def _known_as(call: _WrittenCall) -> str:
-    """Return the name that a call is metered and paid by."""
-    return call.name[:256] or "?"
-
-
-def _write(written: dict[int, _WrittenCall], piece: ToolCallDelta, meter: CallMeter) -> None:
-    call = written.setdefault(piece.index, _WrittenCall())
-    call.id = piece.id or call.id
-    if piece.function is not None:
-        if piece.function.name:
-            call.name = piece.function.name
-            meter.wrote(piece.function.name, shown=False)
-        if piece.function.arguments:
-            call.arguments.append(piece.function.arguments)
-            meter.wrote(piece.function.arguments, shown=False)
-
-
-def _assistant_message(text: str, written: list[_WrittenCall]) -> dict[str, Any]:
-    calls = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": "".join(call.arguments)},
-        }
-        for call in written
-    ]
-    return {"role": "assistant", "content": text or None, "tool_calls": calls}

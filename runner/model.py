@@ -7,6 +7,7 @@ stream are decoded here, because building its typed objects costs more than all 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
@@ -17,6 +18,7 @@ from msgspec import Struct
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai._constants import RAW_RESPONSE_HEADER
 from openai._response import AsyncAPIResponse
+from pydantic import SecretStr
 
 from kit.settings import RunnerSettings
 from schemas.events import Count
@@ -28,6 +30,11 @@ class ModelFailed(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the request itself is refused, which another endpoint would do, too."""
+        return self.code in ("upstream_400", "upstream_413", "upstream_422")
 
 
 class _PromptDetails(Struct):
@@ -97,17 +104,38 @@ _CALL_ID = "X-Client-Request-Id"
 Asked = Callable[[bool], None]
 
 
-class ModelClient:
-    """A pooled client to the model provider."""
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model is asked. `model`: the only one it has; empty: whichever is asked for."""
 
-    def __init__(self, settings: RunnerSettings) -> None:
+    base_url: str
+    api_key: SecretStr
+    model: str = ""
+    #: How often the client asks again before anything was answered.
+    retries: int = 2
+
+
+def endpoints(settings: RunnerSettings) -> tuple[Endpoint, ...]:
+    """Return the endpoints in the order they are asked."""
+    first = Endpoint(settings.model_base_url, settings.model_api_key)
+    if not settings.fallback_base_url:
+        return (first,)
+    second = Endpoint(settings.fallback_base_url, settings.fallback_api_key, settings.fallback_model)
+    return (first, second)
+
+
+class ModelClient:
+    """A pooled client to one endpoint of a model provider."""
+
+    def __init__(self, settings: RunnerSettings, endpoint: Endpoint) -> None:
+        self._model = endpoint.model
         limits = httpx2.Limits(max_connections=settings.max_concurrent_runs, max_keepalive_connections=256)
         timeout = httpx2.Timeout(settings.model_timeout_ms / 1000, connect=5.0)
         self._client = AsyncOpenAI(
-            base_url=settings.model_base_url,
-            api_key=settings.model_api_key.get_secret_value() or "none",
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key.get_secret_value() or "none",
             timeout=timeout,
-            max_retries=2,
+            max_retries=endpoint.retries,
             http_client=DefaultAioHttpClient(
                 limits=limits,
                 timeout=timeout,
@@ -115,6 +143,10 @@ class ModelClient:
             ),
         )
         self._told: dict[str, Asked] = {}
+
+    def model_for(self, wanted: str) -> str:
+        """Return the model that answers here for the one that is wanted."""
+        return self._model or wanted
 
     async def _on_request(self, request: httpx2.Request) -> None:
         if (told := self._told.get(request.headers.get(_CALL_ID, ""))) is not None:

@@ -30,6 +30,8 @@ class Tool:
     description: str
     parameters: Mapping[str, Any]
     call: Callable[[Arguments], Awaitable[str]]
+    #: What it answers is ours; what others wrote is fenced before the model reads it.
+    trusted: bool = False
 
     def schema(self) -> dict[str, Any]:
         """Return the tool as the chat-completions API takes it."""
@@ -68,6 +70,7 @@ _BUILT_IN = (
             "required": ["expression"],
         },
         _calculate,
+        trusted=True,
     ),
     Tool(
         "current_time",
@@ -77,6 +80,7 @@ _BUILT_IN = (
             "properties": {"timezone": {"type": "string", "description": "IANA name, UTC by default"}},
         },
         _current_time,
+        trusted=True,
     ),
 )
 BUILT_IN: Mapping[str, Tool] = {tool.name: tool for tool in _BUILT_IN}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -68,6 +68,8 @@ class Branding(Struct, frozen=True, kw_only=True):
     #: `#rrggbb`.
     colour: str = ""
     logo_url: str = ""
+    #: How it speaks, e.g. "warm and brief, first names".
+    voice: str = ""
     #: The corner of the page that the widget opens in.
     position: Literal["right", "left"] = "right"
 
@@ -91,6 +93,29 @@ class InstanceRecord(Struct, frozen=True, kw_only=True):
     #: Empty: all of them.
     channels: tuple[Channel, ...] = ()
     branding: Branding = Branding()
+    #: Whether there is anything to search.
+    knowledge: bool = False
+    #: Whether other systems can be called.
+    connectors: bool = False
+
+
+class ConnectorRecord(Struct, frozen=True, kw_only=True):
+    """A way to another system, as the runner opens it. `sealed` is what `kit.seal` made for `secret_id`."""
+
+    connector_id: str
+    kind: str
+    name: str
+    settings: dict[str, Any] = {}
+    secret_id: str = ""
+    sealed: bytes = b""
+
+
+class ConnectorsRecord(Struct, frozen=True, kw_only=True):
+    """All enabled connectors of an instance."""
+
+    instance_id: str
+    tenant_id: str
+    connectors: tuple[ConnectorRecord, ...] = ()
 
 
 class AccessTokenRecord(Struct, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ def running(partition: int, instance_id: str) -> str:
 
 
 def rate(partition: int, instance_id: str, of: str) -> str:
-    """String: the theoretical arrival time, in Unix µs, of `requests` or `tokens` (`metering.limits`)."""
+    """String: the theoretical arrival time, in Unix µs, of `requests`, `tokens` or reported `events`
+    (`metering.limits`)."""
     return f"{{p{partition}}}:rate:{instance_id}:{of}"
 
 
@@ -152,6 +153,19 @@ def access_token(digest: str) -> str:
 def instance(instance_id: str) -> str:
     """String: `schemas.directory.InstanceRecord` (JSON)."""
     return f"instance:{instance_id}"
+
+
+def connectors(instance_id: str) -> str:
+    """String: `schemas.directory.ConnectorsRecord` (JSON), credentials sealed."""
+    return f"connectors:{instance_id}"
+
+
+def conversation(instance_id: str, conversation: str) -> str:
+    """List: the latest turns of a conversation (`runner.memory.Turn`, JSON), oldest first; it expires.
+
+    `conversation` is `schemas.conversations.conversation_key`, so that no other's id leads to it.
+    """
+    return f"conversation:{instance_id}:{conversation}"
 
 
 def org_instances(org_id: str) -> str:

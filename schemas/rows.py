@@ -150,3 +150,42 @@ RUNS = Table(
     },
 )
 ALL: tuple[Table, ...] = (RUN_EVENTS, TOKEN_EVENTS, TOOL_CALL_EVENTS, CORRECTIONS, LEDGER, RUNS)
+
+#: What the ingestion worker writes, through `kit.vectors`.
+KNOWLEDGE_CHUNKS = Table(
+    "knowledge_chunks",
+    {
+        "tenant_id": _LOW,
+        "instance_id": "String",
+        "source_id": "String",
+        "version": "UInt64",
+        "generation": "String",
+        "ordinal": "UInt32",
+        "chunk_id": "String",
+        "title": "String",
+        "url": "String",
+        "section": "String",
+        "page": "UInt32",
+        "text": "String",
+        "terms": "Array(String)",
+        "tokens": "UInt32",
+        "model": _LOW,
+        "vector": "Array(Float32)",
+    },
+)
+KNOWLEDGE_VERSIONS = Table(
+    "knowledge_versions",
+    {
+        "tenant_id": _LOW,
+        "instance_id": "String",
+        "source_id": "String",
+        "version": "UInt64",
+        "generation": "String",
+        "active": "Bool",
+        "chunks": "UInt64",
+        "tokens": "UInt64",
+        "pages": "UInt64",
+        "model": _LOW,
+    },
+)
+KNOWLEDGE: tuple[Table, ...] = (KNOWLEDGE_CHUNKS, KNOWLEDGE_VERSIONS)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from schemas.events import Channel, RunStatus, TokenEvent, ToolCallEvent
+from schemas.events import Channel, RunStatus, TokenEvent, ToolCallEvent, ToolStatus
 
 EXECUTE_PATH = "/internal/v1/runs"
+SEARCH_PATH = "/internal/v1/search"
+TOOLS_PATH = "/internal/v1/tools"
+TOOL_CALL_PATH = "/internal/v1/tools/call"
+
+
+#: What the runner's own instructions about knowledge and tools are in tokens, at most.
+RULES_TOKENS = 256
 
 
 def step_path(run_id: str) -> str:
@@ -47,6 +54,19 @@ class ExecuteRequest(Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     #: Names of built-in tools the instance may use.
     tools: tuple[str, ...] = ()
+    #: Whether the instance has knowledge: it is searched before the model is asked, and the model may search.
+    knowledge: bool = False
+    #: Whether the instance has connectors; the runner reads them from their projection.
+    connectors: bool = False
+    #: Who the agent speaks for, and how.
+    brand: str = ""
+    voice: str = ""
+    #: The conversation that the messages go on with; empty: none, nothing is remembered.
+    conversation_id: str = ""
+    #: Whose conversation it is, where a visitor of a page asks: no other visitor sees it.
+    visitor: str = ""
+    #: The most tokens that knowledge and earlier turns may add to the messages: the gateway reserved them.
+    max_context_tokens: int = 0
     #: The most tokens the first model call may produce; each further one is told with its step.
     max_output_tokens: int = 1024
     temperature: float | None = None
@@ -102,6 +122,19 @@ class StepProposed(Struct, frozen=True, kw_only=True, tag="step"):
     input_tokens: int
 
 
+class Citation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A passage that an answer rests on. The text refers to it as `[number]`; `page` 0: it has no pages."""
+
+    number: int
+    source_id: str
+    title: str = ""
+    url: str = ""
+    section: str = ""
+    page: int = 0
+    #: Ranks the passages of one search; says nothing across searches.
+    score: float = 0
+
+
 class Ended(Struct, frozen=True, kw_only=True, tag="end"):
     """The last frame: the run is over and, if `recorded`, every usage event of it is durable.
 
@@ -112,6 +145,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag="end"):
     error_code: str = ""
     detail: str = ""
     recorded: bool = True
+    citations: tuple[Citation, ...] = ()
 
 
 class StepDecision(Struct, frozen=True, kw_only=True):
@@ -143,3 +177,71 @@ def decode_frame(line: bytes) -> Frame:
     """Return the frame of one line. Raises `msgspec.DecodeError`."""
     frame: Frame = _decoder.decode(line)
     return frame
+
+
+class SearchRequest(Struct, frozen=True, kw_only=True):
+    """Ask what an instance knows, without a model's answer."""
+
+    tenant_id: str
+    org_id: str
+    instance_id: str
+    query: Annotated[str, Meta(min_length=1, max_length=4_000)]
+    limit: Annotated[int, Meta(ge=1, le=20)] = 5
+
+
+class Passage(Struct, frozen=True, kw_only=True):
+    """A piece of a knowledge source. Its text is data that strangers may have written."""
+
+    source_id: str
+    title: str
+    url: str
+    section: str
+    page: int
+    text: str
+    score: float
+
+
+class SearchAnswer(Struct, frozen=True, kw_only=True):
+    """What was found, best first."""
+
+    passages: tuple[Passage, ...]
+
+
+class ToolsRequest(Struct, frozen=True, kw_only=True):
+    """Ask what an instance's connectors can do."""
+
+    tenant_id: str
+    org_id: str
+    instance_id: str
+
+
+class OfferedTool(Struct, frozen=True, kw_only=True):
+    """A tool of a connector's. `parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ToolsAnswer(Struct, frozen=True, kw_only=True):
+    """The tools of the instance's enabled connectors; those that cannot be opened are left out."""
+
+    tools: tuple[OfferedTool, ...]
+
+
+class ToolCallRequest(Struct, frozen=True, kw_only=True):
+    """Have a connector's tool called, without a model. `run_id`: the run that it is metered as."""
+
+    tenant_id: str
+    org_id: str
+    instance_id: str
+    run_id: str
+    tool: Annotated[str, Meta(min_length=1, max_length=128)]
+    arguments: dict[str, Any] = {}
+
+
+class ToolCallAnswer(Struct, frozen=True, kw_only=True):
+    """What the tool said, or why it did not. Its text is data that strangers may have written."""
+
+    status: ToolStatus
+    text: str

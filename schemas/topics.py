@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from schemas.conversations import ConversationTurn, FeedbackEvent
 from schemas.events import (
     CorrectionEvent,
     DeadLetter,
@@ -16,6 +17,7 @@ from schemas.events import (
     TokenEvent,
     ToolCallEvent,
 )
+from schemas.ingestion import IngestionRequest, SourceProgress
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -44,9 +46,13 @@ class Topic:
         }
 
 
-RUNS = Topic("usage.runs", RunEvent, "org_id", ("gateway", "reaper"), ("metering", "warehouse"))
-TOKENS = Topic("usage.tokens", TokenEvent, "org_id", ("runner", "gateway"), ("metering", "warehouse"))
-TOOL_CALLS = Topic("usage.tool_calls", ToolCallEvent, "org_id", ("runner",), ("metering", "warehouse"))
+RUNS = Topic("usage.runs", RunEvent, "org_id", ("gateway", "reaper", "ingestion"), ("metering", "warehouse"))
+TOKENS = Topic(
+    "usage.tokens", TokenEvent, "org_id", ("runner", "gateway", "ingestion"), ("metering", "warehouse")
+)
+TOOL_CALLS = Topic(
+    "usage.tool_calls", ToolCallEvent, "org_id", ("runner", "ingestion"), ("metering", "warehouse")
+)
 CORRECTIONS = Topic(
     "usage.corrections", CorrectionEvent, "org_id", ("control plane",), ("metering", "warehouse")
 )
@@ -57,10 +63,33 @@ DEAD_LETTERS = Topic(
     "usage.dead_letters",
     DeadLetter,
     "org_id",
-    ("metering", "warehouse"),
+    ("metering", "warehouse", "ingestion"),
     ("replay",),
     # The largest record of any topic, in base64, with its coordinates.
     max_message_bytes=2_097_152,
+)
+
+INGESTION_REQUESTED = Topic(
+    "ingestion.requested", IngestionRequest, "org_id", ("control plane",), ("ingestion",)
+)
+INGESTION_PROGRESS = Topic("ingestion.progress", SourceProgress, "org_id", ("ingestion",), ("control plane",))
+
+#: Kept no longer than it takes to be stored: what is deleted there should not go on standing here.
+CONVERSATION_TURNS = Topic(
+    "conversations.turns",
+    ConversationTurn,
+    "org_id",
+    ("runner",),
+    ("control plane",),
+    retention_ms=7 * DAY_MS,
+)
+CONVERSATION_FEEDBACK = Topic(
+    "conversations.feedback",
+    FeedbackEvent,
+    "org_id",
+    ("gateway",),
+    ("control plane",),
+    retention_ms=7 * DAY_MS,
 )
 
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
@@ -76,5 +105,9 @@ ALL: tuple[Topic, ...] = (
     LEDGER,
     LIMITS,
     DEAD_LETTERS,
+    INGESTION_REQUESTED,
+    INGESTION_PROGRESS,
+    CONVERSATION_TURNS,
+    CONVERSATION_FEEDBACK,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in ALL}

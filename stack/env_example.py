@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import ModuleType
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from kit import settings
+from kit.settings import control, embedded, knowledge, runs, stores
+
+_MODULES = (stores, runs, control, knowledge, embedded)
 
 # Commented out, all of it: a variable that is set replaces the part it names (`RUNMETER_KAFKA_BOOTSTRAP` …).
 _HEAD = """\
@@ -16,15 +19,19 @@ _HEAD = """\
 # `runmeter up` does not start a part whose address is set here:
 #   RUNMETER_KAFKA_BOOTSTRAP, RUNMETER_REDIS_URL, RUNMETER_CLICKHOUSE_URL, RUNMETER_RUNNER_MODEL_BASE_URL,
 #   RUNMETER_OIDC_ISSUER
-# Written by `make env-example` from kit/settings.py; do not edit it by hand.
+# Written by `make env-example` from kit/settings; do not edit it by hand.
 """
 
 
 def classes() -> list[type[BaseSettings]]:
     """Return the settings classes in the order they are written in."""
-    found = [kind for _, kind in inspect.getmembers(settings, inspect.isclass)]
-    concrete = [kind for kind in found if issubclass(kind, BaseSettings) and kind.model_fields]
-    return sorted(concrete, key=lambda kind: inspect.getsourcelines(kind)[1])
+    return [kind for module in _MODULES for kind in _written_in(module)]
+
+
+def _written_in(module: ModuleType) -> list[type[BaseSettings]]:
+    found = [kind for _, kind in inspect.getmembers(module, inspect.isclass)]
+    own = [kind for kind in found if issubclass(kind, BaseSettings) and kind.__module__ == module.__name__]
+    return sorted(own, key=lambda kind: inspect.getsourcelines(kind)[1])
 
 
 def render() -> str:

@@ -37,8 +37,8 @@ REPLACED_BY: Mapping[str, str] = {
 _CLIENT_ID = "runmeter-console"
 
 _WORKERS = ("metering", "warehouse", "relay")
-#: What only shows usage.
-_BEHIND = frozenset({"warehouse", "console_api", "console"})
+#: What only shows usage, or nobody waits for.
+_BEHIND = frozenset({"warehouse", "console_api", "console", "ingestion"})
 
 
 def is_replaced(part: str) -> bool:
@@ -117,6 +117,7 @@ class Layout:
             "RUNMETER_GATEWAY_SPOOL_DIR": str((self.data_dir / "spool" / "gateway").resolve()),
             "RUNMETER_RUNNER_PORT": str(self.ports["runner"]),
             "RUNMETER_RUNNER_SPOOL_DIR": str((self.data_dir / "spool" / "runner").resolve()),
+            "RUNMETER_INGESTION_SPOOL_DIR": str((self.data_dir / "spool" / "ingestion").resolve()),
             "RUNMETER_CONSOLE_API_PORT": str(self.ports["console_api"]),
             "RUNMETER_CONSOLE_PORT": str(self.ports["console"]),
             "RUNMETER_CONSOLE_API_URL": self._url("http", "console_api"),
@@ -180,7 +181,7 @@ class Layout:
 
     def workers(self) -> list[ChildSpec]:
         """Return the workers: they need the topics and the tables."""
-        return [
+        streams = [
             self._service(
                 name,
                 f"streams.{name}",
@@ -189,6 +190,9 @@ class Layout:
             )
             for name in _WORKERS
         ]
+        ops = self.ports["ingestion_ops"]
+        told = {"RUNMETER_INGESTION_METRICS_PORT": str(ops)}
+        return [*streams, self._service("ingestion", "ingestion", ops, told)]
 
     def _service(self, name: str, module: str, port: int, env: Mapping[str, str] | None = None) -> ChildSpec:
         return ChildSpec(
@@ -225,5 +229,6 @@ def plan(data_dir: Path, remembered: Mapping[str, int], demo: DemoAccess) -> Lay
         "metering_ops": embedded.metering_ops_port,
         "warehouse_ops": embedded.warehouse_ops_port,
         "relay_ops": embedded.relay_ops_port,
+        "ingestion_ops": embedded.ingestion_ops_port,
     }
     return Layout(data_dir, ports.choose(wanted, remembered), demo)

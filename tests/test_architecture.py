@@ -21,9 +21,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway": _DATA_PLANE,
     "runner": _DATA_PLANE,
     "streams": _DATA_PLANE,
+    "ingestion": _DATA_PLANE,
     "console_api": _DATA_PLANE,
     "console": {"kit", "schemas"},
-    "stack": _DATA_PLANE | {"gateway", "runner", "streams", "console_api", "console"},
+    "stack": _DATA_PLANE | {"gateway", "runner", "streams", "ingestion", "console_api", "console"},
 }
 MAX_LINES = 400
 _CODE = {".py", ".lua", ".sql", ".js", ".css", ".sh"}

@@ -34,6 +34,14 @@ class LimitsTerms(_Strict):
     fail_open: bool = False
 
 
+class KnowledgeTerms(_Strict):
+    """How much an instance may know. 0 is as much as the installation allows, which nothing exceeds."""
+
+    max_sources: int = Field(default=0, ge=0, le=5_000)
+    max_bytes: int = Field(default=0, ge=0, le=1 << 50)
+    max_site_pages: int = Field(default=0, ge=0, le=5_000)
+
+
 class EntitlementTerms(_Strict):
     """What an instance of the plan may use. The first model is the default; no channels: all of them."""
 
@@ -42,6 +50,7 @@ class EntitlementTerms(_Strict):
     channels: list[Channel] = Field(default=[], max_length=16)
     max_output_tokens: int = Field(default=1_024, ge=1, le=1_000_000)
     limits: LimitsTerms = LimitsTerms()
+    knowledge: KnowledgeTerms = KnowledgeTerms()
 
 
 class AllowanceTerms(_Strict):

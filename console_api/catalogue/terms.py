@@ -15,6 +15,14 @@ Status = Literal["draft", "active", "archived"]
 Names = Annotated[tuple[Name, ...], Meta(max_length=256)]
 
 
+class KnowledgeQuota(Struct, frozen=True, kw_only=True):
+    """How much an instance may know; 0 is as much as the installation allows, which nothing exceeds."""
+
+    max_sources: Annotated[int, Meta(ge=0, le=5_000)] = 0
+    max_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
+    max_site_pages: Annotated[int, Meta(ge=0, le=5_000)] = 0
+
+
 class Entitlements(Struct, frozen=True, kw_only=True):
     """What an instance of the plan may use. The first model is the default; no channels means all of them."""
 
@@ -23,6 +31,7 @@ class Entitlements(Struct, frozen=True, kw_only=True):
     channels: Annotated[tuple[Channel, ...], Meta(max_length=16)] = ()
     max_output_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_024
     limits: Limits = Limits()
+    knowledge: KnowledgeQuota = KnowledgeQuota()
 
 
 class Price(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,9 @@ class BrandingTerms(_Strict):
     title: str = Field(default="", max_length=100)
     colour: str = Field(default="", pattern="^(#[0-9a-fA-F]{6})?$", examples=["#0f766e"])
     logo_url: Annotated[str, Field(max_length=2_048), AfterValidator(_https)] = ""
+    voice: str = Field(
+        default="", max_length=500, description="How it speaks", examples=["Warm and brief; first names."]
+    )
     position: Literal["right", "left"] = "right"
 
 

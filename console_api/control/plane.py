@@ -158,16 +158,30 @@ def database_told(plane: ControlPlane) -> Iterator[None]:
 ControlDep = Annotated[ControlPlane, Depends(_plane)]
 
 
-async def _reading(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+@asynccontextmanager
+async def reading(plane: ControlPlane) -> AsyncIterator[AsyncSession]:
+    """One transaction that changes nothing, for what cannot keep one open as long as its request."""
     with _outages_told():
         async with plane.database.reading() as session:
             yield session
 
 
-async def _writing(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+@asynccontextmanager
+async def writing(plane: ControlPlane) -> AsyncIterator[AsyncSession]:
+    """One transaction, for what cannot keep one open as long as its request."""
     with _outages_told():
         async with plane.database.writing() as session:
             yield session
+
+
+async def _reading(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+    async with reading(plane) as session:
+        yield session
+
+
+async def _writing(plane: ControlDep) -> AsyncIterator[AsyncSession]:
+    async with writing(plane) as session:
+        yield session
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ def of_visitor(caller: Caller, request: RunRequest) -> RunRequest:
     if any(message.role == "system" for message in request.messages or ()):
         raise InvalidRequest("a widget cannot instruct the agent: leave out messages of the role `system`")
     if not caller.visitor:
+        if request.conversation_id:
+            raise InvalidRequest("only a session has conversations: open one, or leave out `conversation_id`")
         return request
     if request.end_user:
         raise InvalidRequest("a session's end user is its visitor: leave out `end_user`")

@@ -20,7 +20,7 @@ _WORD = re.compile(r"[^\W_]{3,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _BULLET = re.compile(r"^\s*(?:[-*•#>]+|\[?\d{1,3}[\].)])\s*")
 _CONTEXT_MARK = re.compile(
-    r"<context>|\b(?:context|passages|documents|sources|knowledge)\b[^\n:]{0,40}:", re.I
+    r"<context\b[^>]*>|\b(?:context|passages|documents|sources|knowledge)\b[^\n:]{0,40}:", re.I
 )
 _INSTRUCTION = re.compile(r"(?:you are|you must|answer|use|always|never|do not|don't|if|be|reply)\b", re.I)
 _MAX_CONTEXT_CHARS = 200_000
@@ -35,7 +35,8 @@ def answer(model: str, messages: Sequence[Message]) -> str:
     if results:
         return " ".join(_told(result) for result in results)
     question = conversation.question(messages)[:_MAX_QUESTION_CHARS]
-    context = conversation.system_text(messages)[:_MAX_CONTEXT_CHARS]
+    context = conversation.context_text(messages) or conversation.system_text(messages)
+    context = context[:_MAX_CONTEXT_CHARS]
     quoted = _quoted(question, context) if context else ""
     if quoted:
         return quoted

@@ -43,6 +43,12 @@ def system_text(messages: Sequence[Message]) -> str:
     return "\n".join(text_of(m) for m in messages if m["role"] in {"system", "developer"})
 
 
+def context_text(messages: Sequence[Message]) -> str:
+    """Return the passages that were put before the question, as `<context …>` in a message of its own."""
+    asked = [text_of(m) for m in messages if m["role"] == "user"][:-1]
+    return "\n".join(text for text in asked if text.startswith("<context "))
+
+
 def tool_results(messages: Sequence[Message]) -> list[ToolResult]:
     """Return what tools answered since the user's last message, in order."""
     calls: dict[str, Mapping[str, Any]] = {}

@@ -15,12 +15,14 @@ import bench_credits
 import bench_freshness
 import bench_gateway
 import bench_metering
+import bench_retrieval
 from bench_load import Load
+from bench_retrieval import Found
 from bench_stack import whole_stack
 from rich.console import Console
 from rich.table import Table
 
-_PARTS = ("metering", "freshness", "gateway", "credits")
+_PARTS = ("metering", "freshness", "gateway", "credits", "retrieval")
 
 
 def main() -> None:
@@ -45,6 +47,8 @@ def main() -> None:
             # A model that takes its time: what is measured happens while answers are being written.
             with whole_stack(Path(folder) / "credits", time_scale=1) as stack:
                 console.print(credits(asyncio.run(bench_credits.measure(stack))))
+        if "retrieval" in wanted:
+            console.print(retrieval(asyncio.run(bench_retrieval.measure(Path(folder) / "retrieval"))))
 
 
 def table(title: str, *columns: str) -> Table:
@@ -126,6 +130,22 @@ def credits(found: dict[str, Any]) -> Table:
         f"{_at(lag, 0.5):.0f} / {lag[-1]:.0f} ms",
         "p99 ≤100 ms",
     )
+    return made
+
+
+def retrieval(found: dict[str, Found | str]) -> Table:
+    made = table(
+        "What an instance knows: 43 questions to 42 passages; latency with 5,000 chunks, the question's "
+        "embedding included",
+        *("", "recall@5", "MRR", "p50 ms", "p99 ms"),
+    )
+    for name, result in found.items():
+        if isinstance(result, str):
+            made.add_row(name, result, "", "", "")
+            continue
+        ordered = sorted(result.milliseconds)
+        delays = [f"{_at(ordered, share):.1f}" for share in (0.5, 0.99)] if ordered else ["", ""]
+        made.add_row(name, f"{result.recall:.3f}", f"{result.reciprocal_rank:.3f}", *delays)
     return made
 
 

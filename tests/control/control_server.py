@@ -19,9 +19,11 @@ from redis.asyncio import Redis
 
 from console_api.app import Config, create_app
 from console_api.control.plane import ControlConfig
+from console_api.knowledge.running import KnowledgeConfig
 from console_api.payments.running import PaymentsConfig
 from kit.settings import (
     ClickHouseSettings,
+    ConnectorSettings,
     ConsoleApiSettings,
     ControlSettings,
     KafkaSettings,
@@ -84,13 +86,17 @@ async def serving(
     kafka: str,
     world: World,
     payments: PaymentsConfig | None = None,
+    knowledge: KnowledgeConfig | None = None,
+    connectors: ConnectorSettings | None = None,
+    clickhouse_url: str = "http://127.0.0.1:1",
+    clickhouse_database: str = "runmeter",
     oidc: OidcSettings | None = None,
 ) -> AsyncIterator[str]:
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
         api=ConsoleApiSettings(),
         redis=RedisSettings(url=redis_url),
-        clickhouse=ClickHouseSettings(url="http://127.0.0.1:1"),
+        clickhouse=ClickHouseSettings(url=clickhouse_url, database=clickhouse_database),
         kafka=KafkaSettings(bootstrap=kafka),
         control=ControlConfig(
             place.settings,
@@ -99,6 +105,8 @@ async def serving(
             place.data_dir,
         ),
         payments=payments,
+        knowledge=knowledge,
+        connectors=connectors or ConnectorSettings(),
         oidc=oidc,
     )
     listener = socket.create_server(("127.0.0.1", 0))

@@ -136,9 +136,9 @@ class Market:
         assert status == 200, shown
         return str(shown["key"])
 
-    async def run(self, key: str, gateway_url: str = "") -> tuple[int, Any]:
+    async def run(self, key: str, gateway_url: str = "", **more: Any) -> tuple[int, Any]:
         url = f"{gateway_url or self.stack['gateway_url']}/v1/runs"
-        body = {"input": "Hello", "max_tokens": 8}
+        body = {"input": "Hello", "max_tokens": 8, **more}
         async with self.http.post(url, json=body, headers={"X-API-Key": key}) as answer:
             return answer.status, await answer.json()
 

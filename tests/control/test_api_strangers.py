@@ -17,11 +17,14 @@ from hypothesis import HealthCheck, Phase
 from market import TENANT, Market
 from schemathesis.schemas import APIOperation
 from stripe_server import signed
+from waiting import eventually
 
 #: Names that mean something within the caller's own tenant only.
-OWN_NAMES = {"code"}
+OWN_NAMES = {"code", "model"}
 #: Who posts there is known by a signature, not by a token.
 SIGNED = {"/api/v1/webhooks/stripe", "/api/v1/webhooks/saleor"}
+#: Reads, although it is a POST: a question does not belong into a URL.
+QUESTIONS = {"/api/v1/instances/{instance_id}/knowledge:search"}
 #: Never ends, so that it is asked for only when it is refused before it begins.
 STREAMS = "text/event-stream"
 
@@ -32,10 +35,24 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
     assert (await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay"))[0] == 204
     order = await market.provisioned(owner)
     key = await market.welcome(owner, order["order_id"])
-    status, run = await market.run(key)
+    status, run = await market.run(key, conversation_id="about-others")
     assert status == 200
-    path = f"/instances/{order['instance_id']}/api_keys"
-    keys = (await market.call(owner, "GET", path))[1]["api_keys"]
+    instance = f"/instances/{order['instance_id']}"
+    keys = (await market.call(owner, "GET", f"{instance}/api_keys"))[1]["api_keys"]
+    text = {"kind": "text", "title": "Secrets", "text": "The code is 4711."}
+    status, source = await market.call(owner, "POST", f"{instance}/sources", text)
+    assert status in (201, 202), source
+    slack = {"kind": "slack", "name": "Us", "settings": {"channel": "C0123456789"}}
+    slack["credentials"] = {"bot_token": "xoxb-0000000000-example"}
+    status, connector = await market.call(owner, "POST", f"{instance}/connectors", slack)
+    assert status == 201, connector
+    told: list[dict[str, Any]] = []
+
+    async def heard() -> bool:
+        told[:] = (await market.call(owner, "GET", f"{instance}/conversations"))[1]["conversations"]
+        return bool(told)
+
+    await eventually(heard, "the conversation is there", 60)
     subscriptions = (await market.call(owner, "GET", "/subscriptions"))[1]["subscriptions"]
     event = market.stripe.event("balance.available", {"id": "balance", "object": "balance"})
     await market.deliver([("stripe", *signed(event))])
@@ -48,6 +65,9 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
         "instance_id": order["instance_id"],
         "order_id": order["order_id"],
         "run_id": run["run_id"],
+        "source_id": source["source_id"],
+        "connector_id": connector["connector_id"],
+        "conversation_id": told[0]["conversation_id"],
         "key_id": keys[0]["key_id"],
         "subscription_id": subscriptions[0]["subscription_id"],
         "provider": "stripe",
@@ -122,7 +142,7 @@ async def test_a_viewer_changes_nothing(market: Market) -> None:
     viewer = await add_token(market.redis, TENANT, ids["org_id"], role="viewer")
     asked, wrong = 0, []
     for operation in operations(market.stack["console_api_url"]):
-        if operation.method.upper() != "GET" and operation.path not in SIGNED:
+        if operation.method.upper() != "GET" and operation.path not in SIGNED | QUESTIONS:
             asked += 1
             wrong += await asyncio.to_thread(refusals, operation, {**ids, "code": "x"}, {"viewer": viewer})
     assert wrong == []
@@ -155,7 +175,7 @@ async def test_no_key_reaches_another_instances_runs(market: Market) -> None:
     callers = {"another's key": {"X-API-Key": await market.welcome(owner, order["order_id"])}}
     wrong = []
     for operation in operations(market.stack["gateway_url"]):
-        names = {parameter.name for parameter in operation.path_parameters}
+        names = {parameter.name for parameter in operation.path_parameters} - OWN_NAMES
         assert names <= ids.keys(), f"{operation.label}: `theirs` has no such thing yet"
         if names:
             wrong += await asyncio.to_thread(refusals, operation, ids, callers)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from equipped_rig import Equipped, equip, warehouse_of
 from gateway_rig import Plane, Service, Tenant, open_plane
 
 sys.path.append(str(Path(__file__).parents[1] / "kit"))  # kafka_gate
@@ -61,3 +62,11 @@ def slow(sides: tuple[Side, Side]) -> Side:
 async def tenant(plane: Plane) -> Tenant:
     """An instance with plenty of credits."""
     return await plane.tenant()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def equipped(plane: Plane, fast: Side, clickhouse_url: str) -> AsyncIterator[Equipped]:
+    """A gateway whose instances may have knowledge and connectors."""
+    with warehouse_of(clickhouse_url) as warehouse:
+        async with equip(plane, fast.provider, warehouse) as made:
+            yield made

@@ -12,7 +12,10 @@ from redis.crc import key_slot
 from schemas import keys
 
 ROOT = Path(keys.__file__).parents[1]
-PACKAGES = ("schemas", "metering", "kit", "gateway", "runner", "streams", "console_api", "console", "stack")
+PACKAGES = (
+    *("schemas", "metering", "kit", "gateway", "runner", "streams", "ingestion"),
+    *("console_api", "console", "stack"),
+)
 
 ARGUMENTS = {
     "partition": 7,
@@ -28,6 +31,7 @@ ARGUMENTS = {
     "version": "list-1",
     "tenant_id": "acme",
     "of": "requests",
+    "conversation": "conv_1",
 }
 BUILDERS = [
     function

@@ -64,7 +64,10 @@ def test_the_live_columns_are_those_the_sink_writes(client: Client) -> None:
 
     for table in rows.ALL:
         assert live(table) == list(table.columns.items()), table.name
-    assert tables_of(client) == {table.name for table in rows.ALL} | {"schema_migrations"}
+    for table in rows.KNOWLEDGE:
+        assert live(table) == [*table.columns.items(), ("recorded_at", "DateTime64(3, 'UTC')")], table.name
+    expected = {table.name for table in rows.ALL + rows.KNOWLEDGE}
+    assert tables_of(client) == expected | {"schema_migrations"}
 
 
 def test_a_batch_sent_again_under_its_token_is_stored_once(client: Client) -> None:
@@ -74,7 +77,7 @@ def test_a_batch_sent_again_under_its_token_is_stored_once(client: Client) -> No
         "AND create_table_query LIKE '%non_replicated_deduplication_window%'"
     ).result_rows
 
-    assert {name for (name,) in windows} == {table.name for table in rows.ALL}
+    assert {name for (name,) in windows} == {table.name for table in rows.ALL + rows.KNOWLEDGE}
 
 
 def test_a_second_run_applies_nothing(settings: ClickHouseSettings, client: Client) -> None:

@@ -15,7 +15,7 @@ from schemas.events import encode
 from schemas.topics import Topic
 
 #: What the control plane publishes.
-_TOPICS = (topics.GRANTS, topics.CORRECTIONS)
+_TOPICS = (topics.GRANTS, topics.CORRECTIONS, topics.INGESTION_REQUESTED)
 
 
 async def send(

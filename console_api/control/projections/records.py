@@ -9,14 +9,25 @@ import msgspec
 
 from console_api.database.tables import (
     ApiKey,
+    Connector,
     Instance,
     InstanceConfig,
     Plan,
     PriceBookRow,
     PriceScheduleRow,
+    Secret,
 )
 from schemas import keys
-from schemas.directory import ApiKeyRecord, InstanceRecord, InstanceStatus, KeyKind, KeyScope, Limits
+from schemas.directory import (
+    ApiKeyRecord,
+    ConnectorRecord,
+    ConnectorsRecord,
+    InstanceRecord,
+    InstanceStatus,
+    KeyKind,
+    KeyScope,
+    Limits,
+)
 
 #: For how long a revoked key stands in Redis as revoked, so that no write from before can bring it back.
 REVOKED_KEPT_MS = 3_600_000
@@ -71,15 +82,49 @@ def key_record(row: ApiKey) -> ApiKeyRecord:
     )
 
 
-def instance_write(row: Instance, config: InstanceConfig, plan: Plan, digests: tuple[str, ...]) -> Write:
+@dataclass(frozen=True)
+class Belongings:
+    """What else of an instance its projections tell. `digests`: of its live keys."""
+
+    digests: tuple[str, ...] = ()
+    #: Whether any of its knowledge can be searched.
+    knowledge: bool = False
+    #: The enabled ones, with their credentials.
+    connectors: tuple[tuple[Connector, Secret], ...] = ()
+
+
+def instance_write(row: Instance, config: InstanceConfig, plan: Plan, has: Belongings) -> Write:
     """Return an instance's projection. Its keys are announced, too: gateways cache both together."""
+    record = instance_record(row, config, plan)
+    told = msgspec.structs.replace(record, knowledge=has.knowledge, connectors=bool(has.connectors))
     return Write(
         keys.instance(row.instance_id),
         row.version,
-        _versioned(row.version, instance_record(row, config, plan)),
-        messages=tuple((keys.KEY_CHANGED_CHANNEL, digest) for digest in digests),
+        _versioned(row.version, told),
+        messages=tuple((keys.KEY_CHANGED_CHANNEL, digest) for digest in has.digests),
         member_of=(keys.org_instances(row.org_id), row.instance_id),
     )
+
+
+def connectors_write(row: Instance, has: Belongings) -> Write:
+    """Return the projection of an instance's connectors. Credentials stay sealed."""
+    record = ConnectorsRecord(
+        instance_id=row.instance_id,
+        tenant_id=row.tenant_id,
+        connectors=tuple(
+            ConnectorRecord(
+                connector_id=connector.connector_id,
+                kind=connector.kind,
+                name=connector.name,
+                settings=connector.settings,
+                secret_id=secret.secret_id,
+                sealed=secret.sealed,
+            )
+            for connector, secret in has.connectors
+        ),
+    )
+    # Also where there are none: that is what keeps an older write from bringing one back.
+    return Write(keys.connectors(row.instance_id), row.version, _versioned(row.version, record))
 
 
 def instance_record(row: Instance, config: InstanceConfig, plan: Plan) -> InstanceRecord:

@@ -8,19 +8,24 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.projections.records import (
+    Belongings,
     Write,
     book_write,
+    connectors_write,
     instance_write,
     key_write,
     schedule_write,
 )
 from console_api.database.tables import (
     ApiKey,
+    Connector,
     Instance,
     InstanceConfig,
+    KnowledgeSource,
     Plan,
     PriceBookRow,
     PriceScheduleRow,
+    Secret,
 )
 
 #: A row's place in the order of its table, and what it is projected as.
@@ -53,11 +58,48 @@ async def instance_writes(
     )
     query = query.where(Instance.instance_id > after if ids is None else Instance.instance_id.in_(ids))
     rows = (await session.execute(query)).all()
-    digests = await _digests(session, [row[0].instance_id for row in rows])
+    of = await _belongings(session, [row[0].instance_id for row in rows])
     return [
-        (instance.instance_id, instance_write(instance, config, plan, digests.get(instance.instance_id, ())))
+        (instance.instance_id, write)
         for instance, config, plan in rows
+        for write in (
+            # Before the instance says that there are some.
+            connectors_write(instance, of[instance.instance_id]),
+            instance_write(instance, config, plan, of[instance.instance_id]),
+        )
     ]
+
+
+async def _belongings(session: AsyncSession, ids: Sequence[str]) -> dict[str, Belongings]:
+    digests = await _digests(session, ids)
+    connectors = await _connectors(session, ids)
+    known = set(
+        await session.scalars(
+            select(KnowledgeSource.instance_id)
+            .where(
+                KnowledgeSource.instance_id.in_(ids),
+                KnowledgeSource.ready_at_ms > 0,
+                KnowledgeSource.deleted_at_ms == 0,
+            )
+            .distinct()
+        )
+    )
+    return {id_: Belongings(digests.get(id_, ()), id_ in known, connectors.get(id_, ())) for id_ in ids}
+
+
+async def _connectors(
+    session: AsyncSession, ids: Sequence[str]
+) -> dict[str, tuple[tuple[Connector, Secret], ...]]:
+    query = (
+        select(Connector, Secret)
+        .join(Secret, Secret.secret_id == Connector.secret_id)
+        .where(Connector.instance_id.in_(ids), Connector.enabled)
+        .order_by(Connector.created_at_ms, Connector.connector_id)
+    )
+    found: dict[str, tuple[tuple[Connector, Secret], ...]] = {}
+    for connector, secret in await session.execute(query):
+        found[connector.instance_id] = (*found.get(connector.instance_id, ()), (connector, secret))
+    return found
 
 
 async def _digests(session: AsyncSession, instance_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -13,19 +13,25 @@ from console_api.database.tables.billing import (
     WebhookDelivery,
 )
 from console_api.database.tables.catalogue import Plan, PriceBookRow, PriceScheduleRow, Product
+from console_api.database.tables.connectors import Connector
 from console_api.database.tables.control import AuditEntry, Lease, OutboxRow, Secret
+from console_api.database.tables.conversations import Conversation, Turn
 from console_api.database.tables.directory import Invitation, Membership, Org, Tenant, User
 from console_api.database.tables.instances import ApiKey, Instance, InstanceConfig
+from console_api.database.tables.knowledge import KnowledgeSource
 
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "Connector",
+    "Conversation",
     "Customer",
     "Grant",
     "GrantCommand",
     "Instance",
     "InstanceConfig",
     "Invitation",
+    "KnowledgeSource",
     "Lease",
     "Membership",
     "Order",
@@ -40,6 +46,7 @@ __all__ = [
     "Subscription",
     "Tenant",
     "TopUp",
+    "Turn",
     "User",
     "WebhookDelivery",
 ]

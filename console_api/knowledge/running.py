@@ -1,0 +1,96 @@
+"""What knowledge needs in one process: blobs, vectors, a model, an ear for progress, and a schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from console_api.control.plane import ControlPlane
+from console_api.knowledge.progress import ProgressListener
+from console_api.knowledge.schedule import Schedule
+from kit import embeddings, vectors
+from kit.blobs import BlobStore, FileBlobs
+from kit.embeddings import Embedder
+from kit.settings import (
+    ClickHouseSettings,
+    EmbeddingSettings,
+    KafkaSettings,
+    KnowledgeSettings,
+    StackSettings,
+    load,
+)
+from kit.vectors.port import VectorStore
+
+
+@dataclass(frozen=True)
+class KnowledgeConfig:
+    """The settings of knowledge sources."""
+
+    knowledge: KnowledgeSettings
+    embedding: EmbeddingSettings
+    data_dir: Path
+
+    @classmethod
+    def load(cls) -> KnowledgeConfig:
+        """Read the environment. Raises `SystemExit` with the variable to correct."""
+        return cls(load(KnowledgeSettings), load(EmbeddingSettings), load(StackSettings).data_dir)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What there is to work with."""
+
+    blobs: BlobStore
+    store: VectorStore
+    embedder: Embedder
+    settings: KnowledgeSettings
+
+
+@asynccontextmanager
+async def running(
+    config: KnowledgeConfig, plane: ControlPlane, kafka: KafkaSettings, clickhouse: ClickHouseSettings
+) -> AsyncIterator[Knowledge]:
+    """Listen to the ingestion workers until the block ends. Everything is connected to on first use."""
+    folder = config.knowledge.blob_dir
+    knowledge = Knowledge(
+        FileBlobs(Path(folder) if folder else config.data_dir / "blobs"),
+        vectors.connect(config.knowledge, clickhouse),
+        embeddings.connect(config.embedding),
+        config.knowledge,
+    )
+    schedule = Schedule(plane, knowledge.embedder.model, config.knowledge.schedule_every_ms / 1000)
+    work = asyncio.gather(_listen(plane, kafka), _keep_to(schedule, plane))
+    try:
+        yield knowledge
+    finally:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+        await knowledge.store.close()
+        await knowledge.embedder.close()
+
+
+async def _listen(plane: ControlPlane, kafka: KafkaSettings) -> None:
+    await plane.ready.wait()
+    await ProgressListener(plane.database, kafka).run()
+
+
+async def _keep_to(schedule: Schedule, plane: ControlPlane) -> None:
+    await plane.ready.wait()
+    await schedule.run()
+
+
+def _knowledge(request: Request) -> Knowledge:
+    knowledge = request.app.state.knowledge
+    assert isinstance(knowledge, Knowledge)
+    return knowledge
+
+
+KnowledgeDep = Annotated[Knowledge, Depends(_knowledge)]

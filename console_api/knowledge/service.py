@@ -1,0 +1,285 @@
+"""What may be done with knowledge sources.
+
+Bytes come first, the row and its request after, in one transaction: a crash in between leaves bytes that
+nobody asks for, never a source without its bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from console_api import cursors
+from console_api.auth import roles
+from console_api.auth.models import Principal
+from console_api.control.errors import Conflict
+from console_api.control.plane import ControlPlane, reading, writing
+from console_api.database.tables import Instance, KnowledgeSource
+from console_api.keys.repository import instance as find_instance
+from console_api.knowledge import repository, requests
+from console_api.knowledge.models import (
+    Answer,
+    Asked,
+    Found,
+    NewSource,
+    Progress,
+    Quota,
+    Source,
+    SourceChange,
+    SourcePage,
+)
+from console_api.knowledge.progress import HOUR_MS
+from console_api.knowledge.quota import Room, room_of
+from console_api.knowledge.running import Knowledge
+from kit.blobs import BlobTooLarge, pieces
+from kit.embeddings import EmbeddingAway, EmbeddingRefused
+from kit.problems import BodyTooLarge, NotFound, Unavailable
+from kit.vectors.port import Hit, Question, StoreAway
+
+log = logging.getLogger(__name__)
+
+#: A source that was not heard of for so long may be asked for again.
+_STUCK_MS = 600_000
+
+
+class QuotaReached(Conflict):
+    """The plan has no room for more."""
+
+    code, title = "knowledge_quota_reached", "The instance knows as much as its plan allows"
+
+
+class KnowledgeAway(Unavailable):
+    """What the instance knows cannot be read now."""
+
+    code, title = "knowledge_unavailable", "Knowledge is not available right now"
+
+
+async def page(
+    session: AsyncSession,
+    knowledge: Knowledge,
+    principal: Principal,
+    instance_id: str,
+    *,
+    limit: int,
+    cursor: str | None,
+) -> SourcePage:
+    """Return a page of an instance's sources, newest first. Raises `NotFound` for another's instance."""
+    owner = await _own_instance(session, principal, instance_id)
+    after = cursors.decode(cursor, tuple[int, str]) if cursor else None
+    rows = await repository.page(session, instance_id, after, limit + 1)
+    shown = rows[:limit]
+    last = (shown[-1].created_at_ms, shown[-1].source_id) if len(rows) > limit else None
+    sources, size = await repository.used(session, instance_id)
+    room = await room_of(session, knowledge.settings, owner)
+    return SourcePage(
+        sources=[_view(row) for row in shown],
+        next_cursor=cursors.encode(last) if last else None,
+        quota=Quota(sources=sources, max_sources=room.max_sources, bytes=size, max_bytes=room.max_bytes),
+    )
+
+
+async def source(session: AsyncSession, principal: Principal, instance_id: str, source_id: str) -> Source:
+    """Return one source. Raises `NotFound`."""
+    await _own_instance(session, principal, instance_id)
+    return _view(await _source(session, instance_id, source_id))
+
+
+async def create(
+    control: ControlPlane, knowledge: Knowledge, principal: Principal, instance_id: str, wanted: NewSource
+) -> Source:
+    """Add a source of an address, a text or pairs. Raises `Forbidden`, `NotFound`, `Conflict`."""
+    row = requests.new_row(
+        principal, instance_id, wanted.kind, wanted.title or _title(wanted), control.clock()
+    )
+    row.url, row.resync_hours = wanted.url or "", wanted.resync_hours
+    if wanted.kind == "site":
+        row.max_pages, row.max_depth = wanted.max_pages, wanted.max_depth
+    content = b""
+    if wanted.kind == "text":
+        content = wanted.text.encode()
+    elif wanted.kind == "qa":
+        content = msgspec.json.encode([pair.model_dump() for pair in wanted.pairs])
+    return await _add(control, knowledge, principal, row, pieces(content) if content else None)
+
+
+async def upload(
+    control: ControlPlane,
+    knowledge: Knowledge,
+    principal: Principal,
+    instance_id: str,
+    *,
+    filename: str,
+    content: AsyncIterator[bytes],
+) -> Source:
+    """Add a file, as it comes in. Raises `BodyTooLarge`, too."""
+    row = requests.new_row(principal, instance_id, "upload", filename, control.clock())
+    return await _add(control, knowledge, principal, row, content)
+
+
+async def resync(
+    session: AsyncSession, principal: Principal, instance_id: str, source_id: str, now_ms: int
+) -> Source:
+    """Read a source anew; what was known of it stays until that is done. Raises `Conflict`."""
+    _may_change(principal)
+    await _own_instance(session, principal, instance_id)
+    row = await _source(session, instance_id, source_id, lock=True)
+    if row.deleted_at_ms:
+        raise Conflict("The source is being deleted.")
+    if row.status not in ("ready", "failed") and now_ms - row.updated_at_ms < _STUCK_MS:
+        raise Conflict("The source is being read already; wait until it is ready or has failed.")
+    await requests.ask_anew(session, row, principal.subject, now_ms)
+    return _view(row)
+
+
+async def change(
+    session: AsyncSession,
+    principal: Principal,
+    instance_id: str,
+    source_id: str,
+    *,
+    wanted: SourceChange,
+    now_ms: int,
+) -> Source:
+    """Change how often a source is read anew. Raises `Conflict` for one that never changes."""
+    _may_change(principal)
+    await _own_instance(session, principal, instance_id)
+    row = await _source(session, instance_id, source_id, lock=True)
+    if row.kind not in ("url", "site") and wanted.resync_hours:
+        raise Conflict("Only an address or a site is read anew by itself; other sources never change.")
+    row.resync_hours = wanted.resync_hours
+    row.next_sync_ms = now_ms + wanted.resync_hours * HOUR_MS if wanted.resync_hours else 0
+    requests.record(
+        session, row, principal.subject, "knowledge.schedule", now_ms, resync_hours=row.resync_hours
+    )
+    return _view(row)
+
+
+async def delete(
+    session: AsyncSession, principal: Principal, instance_id: str, source_id: str, now_ms: int
+) -> Source:
+    """Delete a source, its bytes and its chunks. Doing it again changes nothing."""
+    _may_change(principal)
+    await _own_instance(session, principal, instance_id)
+    row = await _source(session, instance_id, source_id, lock=True)
+    if not row.deleted_at_ms:
+        requests.begin(row, now_ms)
+        row.status, row.deleted_at_ms = "deleting", now_ms
+        await requests.send(session, row, "delete", now_ms)
+        requests.record(session, row, principal.subject, "knowledge.delete", now_ms)
+    return _view(row)
+
+
+async def search(
+    control: ControlPlane, knowledge: Knowledge, principal: Principal, instance_id: str, asked: Asked
+) -> Answer:
+    """Return what the instance knows about a question. Raises `KnowledgeAway`."""
+    async with reading(control) as session:
+        owner = await _own_instance(session, principal, instance_id)
+    try:
+        made = await knowledge.embedder.embed([asked.query])
+        hits = await knowledge.store.search(
+            Question(
+                tenant_id=owner.tenant_id,
+                instance_id=instance_id,
+                text=asked.query,
+                vector=made.vectors[0],
+                model=knowledge.embedder.model,
+                k=asked.limit,
+            )
+        )
+    except (StoreAway, EmbeddingAway, EmbeddingRefused) as error:
+        log.warning("knowledge cannot be read", extra={"error": repr(error)})
+        raise KnowledgeAway("Try again in a few seconds.", headers={"Retry-After": "5"}) from error
+    return Answer(hits=[_found(hit) for hit in hits])
+
+
+async def _add(
+    control: ControlPlane,
+    knowledge: Knowledge,
+    principal: Principal,
+    row: KnowledgeSource,
+    content: AsyncIterator[bytes] | None,
+) -> Source:
+    _may_change(principal)
+    async with reading(control) as session:
+        owner = await _own_instance(session, principal, row.instance_id)
+        await _has_room(session, knowledge, owner, 0)
+    row.tenant_id, row.org_id = owner.tenant_id, owner.org_id
+    try:
+        if content is not None:
+            most = knowledge.settings.max_upload_bytes
+            row.blob, row.size_bytes = await knowledge.blobs.put(row.source_id, content, most)
+        async with writing(control) as session:
+            owner = await _own_instance(session, principal, row.instance_id, lock=True)
+            room = await _has_room(session, knowledge, owner, row.size_bytes)
+            row.max_pages = min(row.max_pages, room.max_site_pages)
+            repository.add(session, row)
+            await requests.send(session, row, "index", row.created_at_ms)
+            requests.record(
+                session, row, principal.subject, "knowledge.create", row.created_at_ms, kind=row.kind
+            )
+    except BaseException as error:
+        # Nobody will ever ask for them.
+        await knowledge.blobs.delete(row.source_id)
+        if isinstance(error, BlobTooLarge):
+            most = knowledge.settings.max_upload_bytes
+            raise BodyTooLarge(f"A file has at most {most} bytes; split it.", limit_bytes=most) from error
+        raise
+    return _view(row)
+
+
+async def _has_room(session: AsyncSession, knowledge: Knowledge, owner: Instance, more: int) -> Room:
+    if owner.status == "ended":
+        raise Conflict("The instance has ended; it learns nothing any more.")
+    sources, size = await repository.used(session, owner.instance_id)
+    room = await room_of(session, knowledge.settings, owner)
+    if sources >= room.max_sources:
+        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one or upgrade.")
+    if size + more > room.max_bytes:
+        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source or upgrade.")
+    return room
+
+
+def _title(wanted: NewSource) -> str:
+    if wanted.url:
+        return wanted.url
+    return wanted.text.strip().partition("\n")[0].strip("# ") if wanted.text else wanted.pairs[0].question
+
+
+def _may_change(principal: Principal) -> None:
+    roles.require(principal, "member", "To change what it knows")
+
+
+async def _own_instance(
+    session: AsyncSession, principal: Principal, instance_id: str, *, lock: bool = False
+) -> Instance:
+    found = await find_instance(session, principal.tenant_id, principal.org_id, instance_id, lock=lock)
+    if found is None:
+        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
+    return found
+
+
+async def _source(
+    session: AsyncSession, instance_id: str, source_id: str, *, lock: bool = False
+) -> KnowledgeSource:
+    row = await repository.source(session, instance_id, source_id, lock=lock)
+    if row is None:
+        raise NotFound("The instance has no such source.")
+    return row
+
+
+def _view(row: KnowledgeSource) -> Source:
+    return Source.model_validate(
+        {
+            **{name: getattr(row, name) for name in Source.model_fields if name != "progress"},
+            "page_errors": list(row.page_errors),
+            "progress": Progress(done=row.done, total=row.total, unit=row.unit),
+        }
+    )
+
+
+def _found(hit: Hit) -> Found:
+    return Found.model_validate(msgspec.structs.asdict(hit))

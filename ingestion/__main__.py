@@ -1,0 +1,11 @@
+"""`python -m ingestion`: run one ingestion worker."""
+
+import asyncio
+
+from ingestion.service import serve
+from kit import logs
+from kit.settings import StackSettings, load
+
+if __name__ == "__main__":
+    logs.configure("ingestion", load(StackSettings).log_level)
+    raise SystemExit(asyncio.run(serve()))

@@ -1,0 +1,192 @@
+"""Requests from Kafka: so many at once, a source's newest only, committed when they are done.
+
+The offset of a partition is committed up to its oldest request that is not done. A worker that dies leaves
+what it had begun to the next one, which begins it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from ingestion.pipeline import Pipeline
+from kit.clock import Clock
+from kit.publisher import Publisher
+from kit.settings import IngestionSettings, KafkaSettings
+from schemas import topics
+from schemas.events import DeadLetter
+from schemas.ingestion import IngestionRequest
+
+log = logging.getLogger(__name__)
+
+GROUP = "runmeter-ingestion"
+_POLL_MS = 250
+_RETRY_S = 1.0
+
+
+@dataclass(eq=False)
+class _Work:
+    partition: TopicPartition
+    offset: int
+    request: IngestionRequest
+    task: asyncio.Task[None] | None = None
+
+
+class Consumer(ConsumerRebalanceListener):
+    """Runs the pipeline on what is asked for."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        kafka: KafkaSettings,
+        settings: IngestionSettings,
+        clock: Clock,
+    ) -> None:
+        self._pipeline = pipeline
+        self._publisher = publisher
+        self._kafka = kafka
+        self._settings = settings
+        self._clock = clock
+        self._work: set[_Work] = set()
+        self._newest: dict[str, _Work] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._fault: BaseException | None = None
+        #: Whether requests are being read.
+        self.connected = False
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what a request's handling raises: the process ends and starts anew."""
+        while True:
+            try:
+                await self._session()
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka is away", extra={"error": repr(error)})
+            finally:
+                self.connected = False
+                await self._drop(list(self._work))
+            await asyncio.sleep(_RETRY_S)
+
+    async def _session(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka.bootstrap,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # The heartbeat is a task of its own; one source may take its whole time between two polls.
+            max_poll_interval_ms=self._settings.source_timeout_ms + 600_000,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+        )
+        try:
+            await consumer.start()
+            consumer.subscribe([topics.INGESTION_REQUESTED.name], listener=self)
+            self.connected = True
+            while True:
+                await self._turn(consumer)
+        finally:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(5):
+                    await consumer.stop()
+
+    async def _turn(self, consumer: AIOKafkaConsumer) -> None:
+        free = self._settings.concurrency - len(self._work)
+        if free > 0:
+            found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=free)
+            for partition, records in found.items():
+                for record in records:
+                    await self._begin(partition, record)
+        else:
+            tasks = [work.task for work in self._work if work.task]
+            await asyncio.wait(tasks, timeout=_POLL_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+        if self._fault is not None:
+            raise self._fault
+        await self._commit(consumer)
+
+    async def _begin(self, partition: TopicPartition, record: ConsumerRecord) -> None:
+        self._next[partition] = record.offset + 1
+        try:
+            request = msgspec.json.decode(record.value or b"", type=IngestionRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            await self._bury(record, str(error))
+            return
+        earlier = self._newest.get(request.source_id)
+        if earlier is not None:
+            if earlier.request.version >= request.version:
+                return
+            # What it makes would be replaced at once.
+            await self._drop([earlier])
+        work = _Work(partition, record.offset, request)
+        self._work.add(work)
+        self._newest[request.source_id] = work
+        work.task = asyncio.create_task(self._pipeline.handle(request))
+        work.task.add_done_callback(lambda task: self._ended(work, task))
+
+    def _ended(self, work: _Work, task: asyncio.Task[None]) -> None:
+        self._forget(work)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault = error
+
+    def _forget(self, work: _Work) -> None:
+        self._work.discard(work)
+        if self._newest.get(work.request.source_id) is work:
+            del self._newest[work.request.source_id]
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        done = dict(self._next)
+        for work in self._work:
+            # Not there: the partition is somebody else's, who begins that work anew.
+            if work.partition in done:
+                done[work.partition] = min(done[work.partition], work.offset)
+        news = {tp: offset for tp, offset in done.items() if offset > self._committed.get(tp, -1)}
+        if not news:
+            return
+        try:
+            await consumer.commit(news)
+        except (CommitFailedError, IllegalStateError):
+            # Somebody else has the partition now, and does it again; that changes nothing.
+            for tp in news:
+                self._next.pop(tp, None)
+            return
+        self._committed.update(news)
+
+    async def _drop(self, works: Iterable[_Work]) -> None:
+        tasks = [work.task for work in works if work.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for work in works:
+            self._forget(work)
+
+    async def _bury(self, record: ConsumerRecord, detail: str) -> None:
+        letter = DeadLetter(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason="undecodable",
+            detail=detail[:512],
+            worker="ingestion",
+            recorded_at_ms=self._clock(),
+            key=record.key,
+            value=record.value,
+        )
+        org_id = (record.key or b"unknown").decode(errors="replace")
+        await self._publisher.publish(topics.DEAD_LETTERS, org_id, letter)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Stop what is not ours any more; whoever has it begins anew."""
+        await self._drop([work for work in self._work if work.partition in revoked])
+        for partition in revoked:
+            self._next.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Reading begins at what was committed."""

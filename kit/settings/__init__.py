@@ -1,0 +1,77 @@
+"""Settings of every service, from `RUNMETER_*` environment variables. Nothing else reads them.
+
+Defaults are the embedded stack's. Each class is one concern; units are in the names. A wrong value stops the
+process at start with the variable's name in the message.
+"""
+
+from __future__ import annotations
+
+from kit.settings.base import load
+from kit.settings.control import (
+    ConsoleApiSettings,
+    ConsoleSettings,
+    ControlSettings,
+    OidcSettings,
+    PaymentsSettings,
+    SaleorSettings,
+    SecretsSettings,
+    StripeSettings,
+    WebhookSettings,
+)
+from kit.settings.embedded import (
+    EmbeddedSettings,
+    IssuerSettings,
+    StackSettings,
+)
+from kit.settings.knowledge import (
+    EmbeddingSettings,
+    IngestionSettings,
+    KnowledgeSettings,
+)
+from kit.settings.runs import (
+    ConnectorSettings,
+    ConversationSettings,
+    GatewaySettings,
+    IntakeSettings,
+    RunnerSettings,
+    WidgetSettings,
+    WorkerSettings,
+)
+from kit.settings.stores import (
+    ClickHouseSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    RedisSettings,
+    SpoolSettings,
+)
+
+__all__ = [
+    "ClickHouseSettings",
+    "ConnectorSettings",
+    "ConsoleApiSettings",
+    "ConsoleSettings",
+    "ControlSettings",
+    "ConversationSettings",
+    "DatabaseSettings",
+    "EmbeddedSettings",
+    "EmbeddingSettings",
+    "GatewaySettings",
+    "IngestionSettings",
+    "IntakeSettings",
+    "IssuerSettings",
+    "KafkaSettings",
+    "KnowledgeSettings",
+    "OidcSettings",
+    "PaymentsSettings",
+    "RedisSettings",
+    "RunnerSettings",
+    "SaleorSettings",
+    "SecretsSettings",
+    "SpoolSettings",
+    "StackSettings",
+    "StripeSettings",
+    "WebhookSettings",
+    "WidgetSettings",
+    "WorkerSettings",
+    "load",
+]

@@ -1,0 +1,53 @@
+"""Stores and the log: where they are, and how they are used."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings.base import Settings
+
+
+class KafkaSettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_KAFKA_")
+    bootstrap: str = "127.0.0.1:19092"
+    #: Fixed when the topics are created: Redis keys carry the partition.
+    partitions: int = Field(default=8, ge=1, le=4096)
+    replication: int = Field(default=1, ge=1, le=9)
+    #: How long one publish may wait for its acknowledgement before it goes to the spool.
+    ack_timeout_ms: int = Field(default=2_000, ge=50, le=120_000)
+    linger_ms: int = Field(default=0, ge=0, le=1_000)
+
+
+class RedisSettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_REDIS_")
+    url: str = "redis://127.0.0.1:16379/0"
+    #: The URL names one node of a cluster. All state of a partition is in one slot, so nothing else changes.
+    cluster: bool = False
+    timeout_ms: int = Field(default=2_000, ge=50, le=60_000)
+    max_connections: int = Field(default=64, ge=1, le=10_000)
+
+
+class ClickHouseSettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_CLICKHOUSE_")
+    url: str = "http://127.0.0.1:18123"
+    user: str = "default"
+    password: SecretStr = SecretStr("")
+    database: str = "runmeter"
+    query_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+
+
+class DatabaseSettings(Settings):
+    """The control plane's database."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_DATABASE_")
+    #: `postgresql://user:password@host/name` or `sqlite:///file`. Empty: `control.db` in the data folder.
+    url: SecretStr = SecretStr("")
+    max_connections: int = Field(default=10, ge=2, le=1_000)
+    #: How long a statement waits for a lock, and a request for a free connection.
+    busy_timeout_ms: int = Field(default=5_000, ge=100, le=60_000)
+
+
+class SpoolSettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_SPOOL_")
+    max_bytes: int = Field(default=268_435_456, ge=1_048_576)

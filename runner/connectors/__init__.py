@@ -1,0 +1,1 @@
+"""An instance's connectors as tools of its runs."""

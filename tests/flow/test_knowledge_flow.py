@@ -1,0 +1,151 @@
+"""A real PDF, from the upload to an answer about it and to nothing again, by the public interfaces only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from containers import environment
+from test_flow import eventually, redis, totals_in_redis  # noqa: F401 - `redis` is a fixture
+
+from kit import clickhouse_client
+from kit.settings import ClickHouseSettings
+
+Stack = dict[str, Any]
+
+PAGES = [
+    "Delivery to the islands takes nine working days because the ferry sails on Tuesdays only.",
+    "Blue herons nest on the roof of the Bergen warehouse every spring.",
+    "A return is free of charge within thirty days of delivery.",
+]
+
+
+def pdf(pages: list[str]) -> bytes:
+    """Return a PDF with a line of text on each page."""
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    kids = []
+    for text in pages:
+        stream = f"BT /F1 12 Tf 36 720 Td ({text}) Tj ET"
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        objects.append(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 842 792] /Resources << /Font << /F1 3 0 R >> >> "
+            f"/Contents {len(objects)} 0 R >>"
+        )
+        kids.append(f"{len(objects)} 0 R")
+    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
+    out, places = "%PDF-1.4\n", []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{body}\nendobj\n"
+    start = len(out)
+    out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
+    out += "".join(f"{place:010d} 00000 n \n" for place in places)
+    out += f"trailer\n<< /Root 1 0 R /Size {len(objects) + 1} >>\nstartxref\n{start}\n%%EOF\n"
+    return out.encode("ascii")
+
+
+class Account:
+    """What the demo's owner can do about an instance's knowledge."""
+
+    def __init__(self, stack: Stack, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.base = f"{stack['console_api_url']}/api/v1/instances/{stack['demo']['instance_id']}"
+
+    async def __call__(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        return await self.client.request(method, f"{self.base}{path}", **sent)
+
+    async def status(self, source_id: str) -> str:
+        found = await self("GET", f"/sources/{source_id}")
+        return str(found.json()["status"]) if found.status_code == 200 else "gone"
+
+    async def known(self, query: str) -> list[dict[str, Any]]:
+        found = await self("POST", "/knowledge:search", json={"query": query, "limit": 3})
+        assert found.status_code == 200, found.text
+        hits: list[dict[str, Any]] = found.json()["hits"]
+        return hits
+
+
+async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_deletion(
+    stack: Stack,
+    redis: Any,  # noqa: F811
+) -> None:
+    before = await totals_in_redis(stack, redis)
+    token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
+    async with httpx.AsyncClient(headers=token, timeout=30) as client:
+        account = Account(stack, client)
+        assert await account.known("how long does delivery to the islands take") == []
+
+        made = await account("POST", "/sources:upload", files={"file": ("Terms.pdf", pdf(PAGES))})
+        assert made.status_code == 201, made.text
+        source_id = made.json()["source_id"]
+
+        async def ready() -> bool:
+            status = await account.status(source_id)
+            assert status != "failed"
+            return status == "ready"
+
+        await eventually(ready, "the PDF is ready", 60)
+        shown = (await account("GET", f"/sources/{source_id}")).json()
+        assert (shown["pages"], shown["chunks"]) == (3, 3)
+        for number, query in enumerate(["islands ferry", "where do birds nest", "money back for returns"], 1):
+            best = (await account.known(query))[0]
+            assert (best["page"], best["title"], best["source_id"]) == (number, "Terms.pdf", source_id)
+
+        async def counted() -> bool:
+            now = await totals_in_redis(stack, redis)
+            return now.get("tokens_in", 0) - before.get("tokens_in", 0) == shown["tokens"] > 0
+
+        await eventually(counted, "what was embedded is metered")
+
+        assert (await account("DELETE", f"/sources/{source_id}")).status_code == 202
+
+        async def gone() -> bool:
+            return await account.status(source_id) == "gone"
+
+        await eventually(gone, "the source is deleted", 60)
+        assert await account.known("islands ferry") == []
+        assert await rows_of(stack, source_id) == 0
+
+
+async def rows_of(stack: Stack, source_id: str) -> int:
+    settings = ClickHouseSettings(url=stack["clickhouse_url"])
+    async with await clickhouse_client.connect(settings) as client:
+        found = await client.query(
+            "SELECT count() FROM knowledge_chunks WHERE source_id = {id:String}", parameters={"id": source_id}
+        )
+    return int(found.result_rows[0][0])
+
+
+async def test_bytes_that_are_no_document_say_so_to_their_owner(stack: Stack) -> None:
+    token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
+    async with httpx.AsyncClient(headers=token, timeout=30) as client:
+        account = Account(stack, client)
+        made = await account(
+            "POST", "/sources:upload", content=b"MZ\x90\x00\x03\x00", headers={"X-Filename": "setup.exe"}
+        )
+        source_id = made.json()["source_id"]
+
+        async def failed() -> bool:
+            return await account.status(source_id) == "failed"
+
+        await eventually(failed, "the file is refused", 60)
+        shown = (await account("GET", f"/sources/{source_id}")).json()
+
+    assert shown["error_code"] == "unsupported_type"
+    assert "use PDF" in shown["error"]
+
+
+@pytest.mark.parametrize("path", ["readyz", "metrics"])
+async def test_the_worker_can_be_watched(stack: Stack, path: str) -> None:
+    port = environment(Path(stack["data_dir"]))["RUNMETER_EMBEDDED_INGESTION_OPS_PORT"]
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/{path}")
+
+    assert answer.status_code == 200
+    assert path == "readyz" or "runmeter_ingestion_sources_total" in answer.text
