@@ -41,7 +41,7 @@ def main() -> None:
             "max_age": 14 * 86_400,
             "same_site": "lax",
             # Browsers count localhost as secure; any other address must be served over TLS.
-            "https_only": not is_loopback(settings.host),
+            "https_only": settings.base_url.startswith("https:") or not is_loopback(settings.host),
         },
         log_config=None,
         server_header=False,

@@ -1,29 +1,32 @@
-"""The console API as typed calls. One client per process; every call names whose token it uses."""
+"""The console API over HTTP: one client per process, typed answers, errors meant for people."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from console.models import Account, Instance, InstancePage, RunPage
-
 Answer = TypeVar("Answer")
+Query = Mapping[str, str] | tuple[tuple[str, str], ...]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=12, connect=3)
+_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=3)
+_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=300, connect=3)
 #: A live stream has no total time; a silence longer than this (heartbeats are due) means it is dead.
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
+_NO_PATH = "No such path"
 
 
 class ApiError(Exception):
     """The API refused or cannot be reached. `detail` is meant for people."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, allowed: tuple[str, ...] = ()) -> None:
         super().__init__(f"{status} {code}: {detail}")
+        #: What would have been possible instead, where the API says so.
+        self.allowed = allowed
         self.status = status
         self.code = code
         self.detail = detail
@@ -33,8 +36,20 @@ class SignedOut(ApiError):
     """The access token is not, or no longer, valid."""
 
 
+class Refused(ApiError):
+    """The visitor's role does not allow it."""
+
+
 class Missing(ApiError):
     """There is no such thing, or it is not the caller's."""
+
+
+class NotOffered(Missing):
+    """This server has no such feature."""
+
+
+class Stale(ApiError):
+    """Somebody else changed it in the meantime."""
 
 
 class Unreachable(ApiError):
@@ -44,43 +59,80 @@ class Unreachable(ApiError):
 class _ProblemBody(msgspec.Struct):
     code: str = "error"
     detail: str = ""
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request below `/api/v1`. `body` is sent as JSON, `content` as it is."""
+
+    method: str
+    path: str
+    query: Query = ()
+    body: object = None
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer that is no error."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def as_(self, kind: type[Answer]) -> Answer:
+        """Return the body decoded. Raises `Unreachable` when it is of another version."""
+        try:
+            return msgspec.json.decode(self.body or b"null", type=kind)
+        except msgspec.MsgspecError as error:
+            raise Unreachable(
+                502, "unexpected_answer", "The service gave an answer of another version."
+            ) from error
 
 
 class ApiClient:
-    """Calls `base_url` with a visitor's token. Every method raises `ApiError`."""
+    """Sends calls to `base_url`. Every method raises `ApiError`."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
-    async def account(self, token: str) -> Account:
-        return await self._get(token, "/account", Account)
-
-    async def instances(self, token: str, search: str = "", cursor: str | None = None) -> InstancePage:
-        query = {"q": search, **({"cursor": cursor} if cursor else {})}
-        return await self._get(token, "/account/instances", InstancePage, query)
-
-    async def instance(self, token: str, instance_id: str) -> Instance:
-        return await self._get(token, f"/instances/{quote(instance_id, safe='')}", Instance)
-
-    async def runs(self, token: str, instance_id: str, limit: int) -> RunPage:
-        path = f"/instances/{quote(instance_id, safe='')}/runs"
-        return await self._get(token, path, RunPage, {"limit": str(limit)})
+    async def send(self, call: Call, headers: Mapping[str, str]) -> Raw:
+        """Send a call with these headers besides its own."""
+        sent = {**headers, **call.headers}
+        data = call.content
+        if call.body is not None:
+            data, sent["Content-Type"] = msgspec.json.encode(call.body), "application/json"
+        try:
+            async with self._opened().request(
+                call.method,
+                f"{self._base_url}/api/v1{call.path}",
+                headers=sent,
+                params=call.query or None,
+                data=data,
+                timeout=_UPLOAD_TIMEOUT if call.content is not None else _TIMEOUT,
+            ) as answer:
+                body = await answer.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(
+                503, "api_unreachable", "The service cannot be reached right now. Try again in a moment."
+            ) from error
+        if answer.status >= 300:
+            raise problem(answer.status, body)
+        return Raw(answer.status, answer.headers, body)
 
     @asynccontextmanager
-    async def live(
-        self, token: str, instance_id: str, last_event_id: str | None
+    async def stream(
+        self, path: str, headers: Mapping[str, str], query: Query = ()
     ) -> AsyncIterator[AsyncIterable[bytes]]:
-        """Open the live stream of an instance and lend its bytes (`text/event-stream`)."""
-        path = f"/instances/{quote(instance_id, safe='')}/usage/live"
-        headers = _headers(token)
-        if last_event_id:
-            headers["Last-Event-ID"] = last_event_id
+        """Open a long answer (`text/event-stream`, a file) and lend its bytes."""
         async with self._opened().get(
-            f"{self._base_url}/api/v1{path}", headers=headers, timeout=_STREAM_TIMEOUT
+            f"{self._base_url}/api/v1{path}", headers=headers, params=query or None, timeout=_STREAM_TIMEOUT
         ) as answer:
             if answer.status != 200:
-                raise _error(answer.status, await answer.read())
+                raise problem(answer.status, await answer.read())
             yield answer.content.iter_any()
 
     async def close(self) -> None:
@@ -95,36 +147,15 @@ class ApiClient:
             )
         return self._session
 
-    async def _get(
-        self, token: str, path: str, kind: type[Answer], query: Mapping[str, str] | None = None
-    ) -> Answer:
-        try:
-            async with self._opened().get(
-                f"{self._base_url}/api/v1{path}", headers=_headers(token), params=query, timeout=_TIMEOUT
-            ) as answer:
-                body = await answer.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unreachable(503, "api_unreachable", "The service cannot be reached right now.") from error
-        if answer.status != 200:
-            raise _error(answer.status, body)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise Unreachable(
-                502, "unexpected_answer", "The service gave an answer of another version."
-            ) from error
 
-
-def _headers(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def _error(status: int, body: bytes) -> ApiError:
+def problem(status: int, body: bytes) -> ApiError:
+    """Return the error that an answer of the API says."""
     try:
-        problem = msgspec.json.decode(body, type=_ProblemBody)
+        told = msgspec.json.decode(body, type=_ProblemBody)
     except msgspec.MsgspecError:
-        problem = _ProblemBody()
-    kind = {401: SignedOut, 403: SignedOut, 404: Missing}.get(
-        status, Unreachable if status >= 500 else ApiError
-    )
-    return kind(status, problem.code, problem.detail or "The service gave no reason.")
+        told = _ProblemBody()
+    kinds: dict[int, type[ApiError]] = {401: SignedOut, 403: Refused, 404: Missing, 412: Stale}
+    kind = kinds.get(status, Unreachable if status >= 500 else ApiError)
+    if (status == 404 and told.detail.startswith(_NO_PATH)) or status == 405:
+        return NotOffered(status, told.code, "This server does not offer that.")
+    return kind(status, told.code, told.detail or "The service gave no reason.", told.allowed)

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from fastapi.responses import JSONResponse
 from nicegui import app
@@ -15,7 +16,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api import ApiClient
 from console.live import LiveFeeds
-from console.pages import instances, live_usage, problems, sign_in
+from console.oidc import OidcClient
+from console.pages import (
+    audit,
+    buy,
+    downloads,
+    instance_frame,
+    instances,
+    operate,
+    orders,
+    preview,
+    problems,
+    run,
+    sign_in,
+    team,
+    wallet,
+)
 from console.pages.frame import STATIC_DIR, static_url
 from console.services import Services
 from console.session import Sessions
@@ -24,15 +40,31 @@ from kit.settings import ConsoleSettings
 #: NiceGUI compiles templates in the browser, hence 'unsafe-eval'; nothing is loaded from elsewhere.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
+    "img-src 'self' data: https:; font-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+#: A logo may lie anywhere (https); the widget's script, style and calls come from the gateway.
+_PREVIEW = "/preview/"
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
 }
+
+_PAGES: tuple[Any, ...] = (
+    instances,
+    instance_frame,
+    run,
+    wallet,
+    buy,
+    orders,
+    team,
+    audit,
+    operate,
+    downloads,
+    preview,
+    sign_in,
+    problems,
+)
 
 
 def build(settings: ConsoleSettings, sessions_dir: Path) -> Services:
@@ -46,14 +78,26 @@ def build(settings: ConsoleSettings, sessions_dir: Path) -> Services:
     sessions_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     Storage.path = sessions_dir
     api = ApiClient(settings.api_url)
-    services = Services(api, LiveFeeds(api), Sessions(shared_token))
-    for page in (instances, live_usage, sign_in, problems):
+    oidc = _oidc(settings)
+    services = Services(api, LiveFeeds(), Sessions(api, shared_token, oidc), settings.gateway_url.rstrip("/"))
+    for page in _PAGES:
         page.register(services)
     app.add_static_files(static_url(), STATIC_DIR, max_cache_age=31_536_000)
-    app.add_middleware(_SecurityHeaders)
+    app.add_middleware(_SecurityHeaders, gateway_url=services.gateway_url)
     app.add_api_route("/healthz", _health)
     app.on_shutdown(api.close)
     return services
+
+
+def _oidc(settings: ConsoleSettings) -> OidcClient | None:
+    if not settings.oidc_issuer:
+        return None
+    if not settings.base_url:
+        raise SystemExit(
+            "RUNMETER_CONSOLE_BASE_URL is needed with RUNMETER_CONSOLE_OIDC_ISSUER: the address at which "
+            "visitors reach this console, such as https://console.example.com."
+        )
+    return OidcClient(settings)
 
 
 def session_secret(sessions_dir: Path) -> str:
@@ -79,16 +123,31 @@ def _health() -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
+def _preview_policy(gateway_url: str) -> str:
+    """Return the policy of a page that holds nothing but the gateway's widget, framed by our own pages."""
+    return (
+        f"default-src 'none'; script-src {gateway_url}; connect-src {gateway_url}; "
+        f"style-src 'unsafe-inline' {gateway_url}; img-src https: data: {gateway_url}; "
+        f"font-src {gateway_url}; frame-src {gateway_url}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'"
+    )
+
+
 class _SecurityHeaders:
     """Adds headers to every answer; plain ASGI, so web sockets pass."""
 
-    def __init__(self, inner: ASGIApp) -> None:
-        self._inner = inner
+    def __init__(self, app: ASGIApp, gateway_url: str) -> None:
+        self._inner = app
+        self._gateway_url = gateway_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                framed = scope["path"].startswith(_PREVIEW)
+                policy = _preview_policy(self._gateway_url) if framed else _POLICY
+                headers.setdefault("Content-Security-Policy", policy)
+                headers.setdefault("X-Frame-Options", "SAMEORIGIN" if framed else "DENY")
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

@@ -22,6 +22,9 @@ _SEPARATORS: dict[str, tuple[str, str]] = {
 }
 _UNITS = ((1_000_000_000, "B"), (1_000_000, "M"))
 _MICRO = 1_000_000
+_SYMBOLS = {"usd": "$", "eur": "\u20ac", "gbp": "\u00a3"}
+#: Currencies without minor units.
+_WHOLE_CURRENCIES = ("jpy", "krw", "clp", "vnd", "xaf", "xof")
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,15 @@ class Locale:
         whole, rest = divmod(abs(micro) // unit, 10**places)
         sign = "\u2212" if micro < 0 else ""
         return f"{sign}{self.integer(whole)}{self.decimal}{rest:0{places}d}"
+
+    def money(self, minor: int, currency: str) -> str:
+        """Return an amount of a currency's minor units, e.g. `USD 19.00`."""
+        places = 0 if currency.lower() in _WHOLE_CURRENCIES else 2
+        whole, rest = divmod(abs(minor), 10**places)
+        amount = self.integer(whole) + (f"{self.decimal}{rest:02d}" if places else "")
+        symbol = _SYMBOLS.get(currency.lower(), f"{currency.upper()}{_NBSP}")
+        return f"{chr(0x2212) if minor < 0 else ''}{symbol}{amount}"
+
+    def whole_credits(self, micro: int) -> str:
+        """Return credits without decimals where there are none, as offers say them."""
+        return self.integer(micro // _MICRO) if micro % _MICRO == 0 else self.credits(micro)

@@ -1,4 +1,4 @@
-"""Live figures from the API to browsers: one upstream stream per instance and token, shared by all its tabs.
+"""Live figures from the API to browsers: one upstream stream per instance and visitor, shared by its tabs.
 
 Order of things: upstream event → decoded once → packed once → the same text to every tab. A tab that opens
 later gets the packed state of now. Values are absolute, so repeating one is harmless.
@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from hashlib import sha256
 
 import msgspec
 
 from console import sse
-from console.api import ApiClient, ApiError, Missing, SignedOut
-from console.models import LiveEvent, LiveWindow, Run
+from console.api import ApiError, Missing, SignedOut
+from console.calls import instances
+from console.calls.instances import Run
+from console.models import LiveEvent, LiveWindow
+from console.visitor import Visitor, part
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,10 @@ _event = msgspec.json.Decoder(LiveEvent)
 
 
 class LiveFeed:
-    """The live figures of one instance, seen with one token. Runs while it has tabs."""
+    """The live figures of one instance, seen by one visitor. Runs while it has tabs."""
 
-    def __init__(self, api: ApiClient, token: str, instance_id: str) -> None:
-        self._api = api
-        self._token = token
+    def __init__(self, visitor: Visitor, instance_id: str) -> None:
+        self._visitor = visitor
         self._instance_id = instance_id
         self._tabs: set[Tab] = set()
         self._last: LiveEvent | None = None
@@ -86,7 +87,8 @@ class LiveFeed:
         delay = _RETRY_MIN_S
         while True:
             try:
-                async with self._api.live(self._token, self._instance_id, last_id) as stream:
+                path = f"/instances/{part(self._instance_id)}/usage/live"
+                async with self._visitor.stream(path, last_event_id=last_id) as stream:
                     async for event in sse.events(stream):
                         last_id = event.id or last_id
                         delay = _RETRY_MIN_S
@@ -159,7 +161,7 @@ class LiveFeed:
     async def _look_for_runs(self) -> None:
         with contextlib.suppress(SignedOut, Missing):
             try:
-                page = await self._api.runs(self._token, self._instance_id, _RUNS_SHOWN)
+                page = await instances.runs(self._visitor, self._instance_id, _RUNS_SHOWN)
             except ApiError as error:
                 self._send(_pack({"runs_error": error.detail}))
                 return
@@ -173,16 +175,15 @@ def _pack(message: dict[str, object]) -> str:
 
 
 class LiveFeeds:
-    """All feeds of this process, by instance and token."""
+    """All feeds of this process, by instance, session and org."""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._api = api
-        self._feeds: dict[tuple[str, str], LiveFeed] = {}
+    def __init__(self) -> None:
+        self._feeds: dict[tuple[str, str, str], LiveFeed] = {}
 
-    def join(self, token: str, instance_id: str, tab: Tab) -> Callable[[], None]:
+    def join(self, visitor: Visitor, instance_id: str, tab: Tab) -> Callable[[], None]:
         """Feed a tab; call what is returned, once, when it closes."""
-        key = (instance_id, sha256(token.encode()).hexdigest())
-        feed = self._feeds.get(key) or LiveFeed(self._api, token, instance_id)
+        key = (instance_id, visitor.session_id, visitor.org_id)
+        feed = self._feeds.get(key) or LiveFeed(visitor, instance_id)
         self._feeds[key] = feed
         feed.join(tab)
 

@@ -11,8 +11,9 @@ from console.session import Sessions
 
 @dataclass(frozen=True)
 class Services:
-    """The API client, the live feeds over it, and the visitors' sessions."""
+    """The API client, the live feeds over it, the visitors' sessions, and where agents answer."""
 
     api: ApiClient
     feeds: LiveFeeds
     sessions: Sessions
+    gateway_url: str

@@ -1,12 +1,16 @@
-"""Who is visiting, and what they chose. The access token never leaves the server."""
+"""Who is visiting, and what they chose. Tokens never leave the server."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import unquote
 
 from nicegui import app, ui
 
+from console.api import ApiClient
 from console.formats import Locale
+from console.oidc import OidcClient
+from console.visitor import ORG_KEY, TOKEN_KEY, Visitor
 
 SIGN_IN_PATH = "/sign-in"
 HOME_PATH = "/account/instances"
@@ -14,39 +18,71 @@ HOME_PATH = "/account/instances"
 Theme = Literal["auto", "light", "dark"]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 
-_TOKEN, _THEME = "access_token", "theme"
+_THEME, _TOKENS = "theme", "oidc_tokens"
+_ZONE_COOKIE = "runmeter_zone"
 
 
 class Sessions:
     """Access to the current visitor's session. `shared_token` signs everyone in (development)."""
 
-    def __init__(self, shared_token: str) -> None:
+    def __init__(self, api: ApiClient, shared_token: str, oidc: OidcClient | None) -> None:
+        self._api = api
         self._shared_token = shared_token
+        self.oidc = oidc
 
     @property
     def shared(self) -> bool:
         """Whether every visitor is signed in as the owner of one configured token."""
         return bool(self._shared_token)
 
-    def token(self) -> str | None:
-        """Return the visitor's access token, `None` when signed out."""
-        return self._shared_token or app.storage.user.get(_TOKEN)
+    @property
+    def storage(self) -> Any:
+        return app.storage.user
+
+    def signed_in(self) -> bool:
+        return bool(self._shared_token or self.storage.get(TOKEN_KEY) or self.storage.get(_TOKENS))
+
+    def visitor(self) -> Visitor:
+        """Return the visitor of this request; the object goes on working when the request is over."""
+        return Visitor(
+            self._api,
+            self.storage,
+            str(app.storage.browser["id"]),
+            shared_token=self._shared_token,
+            oidc=self.oidc,
+        )
 
     def sign_in(self, token: str) -> None:
-        app.storage.user[_TOKEN] = token
+        self.storage[TOKEN_KEY] = token
 
-    def sign_out(self) -> None:
-        app.storage.user.pop(_TOKEN, None)
+    async def sign_out(self) -> str:
+        """Forget who is visiting, but not their taste; return where to go."""
+        end = await self.oidc.sign_out(self.storage) if self.oidc else ""
+        for name in [name for name in self.storage if name != _THEME]:
+            self.storage.pop(name, None)
+        return end or SIGN_IN_PATH
+
+    def forget(self) -> None:
+        """Drop what no longer signs the visitor in."""
+        for name in (TOKEN_KEY, _TOKENS, ORG_KEY):
+            self.storage.pop(name, None)
 
     def theme(self) -> Theme:
-        chosen = app.storage.user.get(_THEME, "auto")
+        chosen = self.storage.get(_THEME, "auto")
         return chosen if chosen in THEMES else "auto"
 
     def choose_theme(self, theme: Theme) -> None:
-        app.storage.user[_THEME] = theme
+        self.storage[_THEME] = theme
 
 
 def locale() -> Locale:
     """Return the locale of the request that opened this page."""
     request = ui.context.client.request
     return Locale.from_header(request.headers.get("accept-language", ""))
+
+
+def zone() -> str:
+    """Return the browser's time zone (IANA), which its pages keep in a cookie; UTC until one has."""
+    name = unquote(ui.context.client.request.cookies.get(_ZONE_COOKIE, ""))
+    plain = name.replace("/", "").replace("_", "").replace("-", "").replace("+", "")
+    return name if 0 < len(name) <= 64 and plain.isalnum() else "UTC"

@@ -27,7 +27,12 @@ LIGHT: dict[str, str] = {
     "chart-3": "#d97706",
     "chart-4": "#dc2f45",
     "chart-5": "#7b8494",
-    "shadow": "0 1px 2px rgb(22 27 38 / 6%), 0 2px 8px rgb(22 27 38 / 4%)",
+    "shadow": "0 1px 2px rgb(22 27 38 / 5%)",
+    "shadow-large": "0 12px 40px rgb(22 27 38 / 18%), 0 2px 8px rgb(22 27 38 / 8%)",
+    "sidebar-page": "#fbfbfd",
+    "code": "#f3f4f8",
+    "danger": "#b42333",
+    "on-danger": "#ffffff",
 }
 
 DARK: dict[str, str] = {
@@ -53,6 +58,11 @@ DARK: dict[str, str] = {
     "chart-4": "#ff6b7d",
     "chart-5": "#8b95a9",
     "shadow": "0 1px 2px rgb(0 0 0 / 40%)",
+    "shadow-large": "0 12px 40px rgb(0 0 0 / 60%), 0 0 0 1px rgb(255 255 255 / 6%)",
+    "sidebar-page": "#12151d",
+    "code": "#10141c",
+    "danger": "#ff8a96",
+    "on-danger": "#2b0a10",
 }
 
 SCALE: dict[str, str] = {
@@ -61,7 +71,11 @@ SCALE: dict[str, str] = {
     "radius": "12px",
     "radius-small": "8px",
     "gap": "16px",
-    "width": "1200px",
+    "width": "1180px",
+    "sidebar": "236px",
+    "text-small": "0.8125rem",
+    "text": "0.9063rem",
+    "text-large": "1.0625rem",
 }
 
 

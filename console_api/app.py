@@ -23,6 +23,7 @@ from console_api.conversations import running as conversing
 from console_api.conversations.endpoints import router as conversations
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
+from console_api.instances import repository as known_instances
 from console_api.instances.endpoints import router as instances
 from console_api.keys.endpoints import router as keys
 from console_api.knowledge import running as knowing
@@ -33,6 +34,7 @@ from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
 from console_api.metrics import Metrics
 from console_api.orders.endpoints import router as orders
+from console_api.orders.provisioning import Reached
 from console_api.orgs.endpoints import router as orgs
 from console_api.payments import running as payments
 from console_api.payments.running import PaymentsConfig
@@ -182,7 +184,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     config.payments,
                     app.state.control,
                     partial(wallets.available, stores),
-                    partial(wallets.has_grants, stores),
+                    Reached(
+                        partial(wallets.has_grants, stores), partial(known_instances.gateways_see, stores)
+                    ),
                 )
                 learning = config.knowledge and knowing.running(
                     config.knowledge, app.state.control, config.kafka, config.clickhouse

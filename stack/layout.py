@@ -121,6 +121,8 @@ class Layout:
             "RUNMETER_CONSOLE_API_PORT": str(self.ports["console_api"]),
             "RUNMETER_CONSOLE_PORT": str(self.ports["console"]),
             "RUNMETER_CONSOLE_API_URL": self._url("http", "console_api"),
+            "RUNMETER_CONSOLE_GATEWAY_URL": self._url("http", "gateway"),
+            "RUNMETER_CONSOLE_BASE_URL": self._url("http", "console"),
             # On one's own machine nobody should need a card to try what buying does.
             "RUNMETER_PAYMENTS_DUMMY": os.environ.get("RUNMETER_PAYMENTS_DUMMY", "true"),
             "RUNMETER_PAYMENTS_RETURN_URL": self._url("http", "console") + "/account/orders",

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from console.calls.instances import Instance
 from console.components import sparkline
 from console.components.status import StatusBadge
 from console.components.text import Text, box
 from console.formats import Locale
-from console.models import Instance
 
 
 class InstanceCard:

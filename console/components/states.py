@@ -3,31 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from nicegui import ui
-
+from console.components.button import Button, link_button
+from console.components.icon import icon
 from console.components.text import Text, box
 
+Shape = Literal["cards", "tiles", "lines"]
+_SHAPES: dict[Shape, tuple[str, str]] = {
+    "cards": ("rm-grid", "rm-skeleton rm-skeleton--card"),
+    "tiles": ("rm-tiles", "rm-skeleton rm-skeleton--tile"),
+    "lines": ("rm-card", "rm-skeleton rm-skeleton--line"),
+}
 
-def loading(what: str, count: int = 3) -> None:
+
+def loading(what: str, count: int = 3, shape: Shape = "cards") -> None:
     """Draw placeholders; `what` is told to screen readers."""
-    with box("div", "rm-grid", testid="loading").props('role=status aria-busy="true"'):
+    around, each = _SHAPES[shape]
+    with box("div", around, testid="loading").props('role=status aria-busy="true"'):
         Text("span", f"Loading {what}", "rm-hidden")
         for _ in range(count):
-            box("div", "rm-card rm-skeleton")
+            box("div", each)
 
 
-def empty(title: str, hint: str) -> None:
-    """Say that there is nothing, and what would change that."""
-    with box("div", "rm-state", testid="empty"):
+def empty(
+    title: str, hint: str, *, symbol: str = "inbox", action: str = "", href: str = "", testid: str = "empty"
+) -> None:
+    """Say that there is nothing, and lead to where something comes from."""
+    with box("div", "rm-state", testid=testid):
+        _mark(symbol)
         Text("h2", title)
         Text("p", hint)
+        if href:
+            link_button(action, href)
 
 
 def failed(title: str, detail: str, retry: Callable[[], Any]) -> None:
     """Say what could not be had, and offer to try again."""
     with box("div", "rm-state rm-state--bad", testid="error").props("role=alert"):
+        _mark("cloud_off")
         Text("h2", title)
         Text("p", detail)
-        ui.button("Try again", on_click=retry, color=None).props("no-caps unelevated").classes("rm-button")
+        Button("Try again", retry, look="secondary", symbol="refresh")
+
+
+def refused(detail: str) -> None:
+    """Say that the visitor's role does not allow to see this."""
+    with box("div", "rm-state", testid="refused"):
+        _mark("lock")
+        Text("h2", "Your role does not allow this")
+        Text("p", f"{detail} An owner of your organisation can change your role under Team.")
+
+
+def not_offered(what: str) -> None:
+    """Say that this server has no such feature, and whom to ask."""
+    with box("div", "rm-state", testid="not-offered"):
+        _mark("extension_off")
+        Text("h2", "Not available on this server")
+        Text(
+            "p",
+            f"The service behind this console does not offer this part: {what}. "
+            "Ask whoever runs it to switch it on.",
+        )
+
+
+def _mark(symbol: str) -> None:
+    with box("div", "rm-state__mark"):
+        icon(symbol)

@@ -1,28 +1,54 @@
-"""An instance's status as a word with a colour; the word alone says it all."""
+"""A status as a word with a colour; the word alone says it all."""
 
 from __future__ import annotations
 
 from console.components.text import Text
-from console.models import InstanceStatus
 
-_TONES: dict[InstanceStatus, str] = {
-    "active": "good",
-    "provisioning": "warn",
-    "suspended": "bad",
-    "ended": "muted",
+_TONES = {
+    "good": ("active", "provisioned", "ready", "completed", "paid", "delivered", "connected", "applied"),
+    "warn": (
+        "provisioning",
+        "pending",
+        "queued",
+        "past_due",
+        "paused",
+        "processing",
+        "fetching",
+        "parsing",
+        "chunking",
+        "embedding",
+        "indexing",
+        "cancelled",
+        "deleting",
+        "early",
+    ),
+    "bad": ("suspended", "failed", "limit_exceeded", "lost", "revoked", "error", "refused"),
+    "brand": ("started",),
 }
+_TONE_OF = {word: tone for tone, words in _TONES.items() for word in words}
+_WORDS = {"started": "Running", "limit_exceeded": "Limit reached", "past_due": "Payment missing"}
+
+
+def tone_of(status: str) -> str:
+    """Return the tone of a status: `good`, `warn`, `bad`, `brand` or `muted`."""
+    return _TONE_OF.get(status, "muted")
+
+
+def said(status: str) -> str:
+    """Return a status as people say it."""
+    return _WORDS.get(status, status.replace("_", " ").capitalize())
 
 
 class StatusBadge(Text):
     """Draws a status and follows it."""
 
-    def __init__(self, status: InstanceStatus) -> None:
-        super().__init__("span", classes="rm-badge", testid="status")
+    def __init__(self, status: str, testid: str = "status") -> None:
+        super().__init__("span", classes="rm-badge", testid=testid)
         self.show(status)
 
-    def show(self, status: InstanceStatus) -> None:
-        self.text = status.capitalize()
+    def show(self, status: str) -> None:
+        self.text = said(status)
         self.classes(
-            remove=" ".join(f"rm-badge--{tone}" for tone in _TONES.values()),
-            add=f"rm-badge--{_TONES[status]}",
+            remove=" ".join(f"rm-badge--{tone}" for tone in (*_TONES, "muted")),
+            add=f"rm-badge--{tone_of(status)}",
         )

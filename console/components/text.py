@@ -1,6 +1,9 @@
-"""Plain HTML elements that screen readers and search understand: headings, paragraphs, times."""
+"""Plain HTML elements that screen readers and search understand: headings, paragraphs, links, times."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -24,4 +27,25 @@ def box(tag: str, classes: str = "", *, testid: str = "") -> ui.element:
         element.classes(classes)
     if testid:
         element.props(f"data-testid={testid}")
+    return element
+
+
+def link(text: str, href: str, classes: str = "") -> ui.element:
+    """Draw a link."""
+    element = box("a", classes)
+    element.props["href"] = href
+    with element:
+        Text("span", text)
+    return element
+
+
+def when(at_ms: int, style: Literal["date", "moment", "ago"] = "moment", classes: str = "") -> Text:
+    """Draw a time; the browser writes it in the visitor's locale and time zone. 0 is a dash."""
+    if at_ms <= 0:
+        return Text("span", "\u2013", "rm-muted")
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    element = Text("time", f"{at:%Y-%m-%d %H:%M} UTC", classes)
+    element.props["datetime"] = at.isoformat()
+    element.props["data-ms"] = str(at_ms)
+    element.props["data-as"] = style
     return element

@@ -1,57 +1,92 @@
-"""What every page of one instance has in common: finding it, its heading, and what to say when it fails."""
+"""The page around every tab of an instance: finding it, its heading, the tabs, what to say when it fails."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from nicegui import ui
 
 from console.api import ApiError, Missing, SignedOut
+from console.calls import instances as calls
+from console.calls.instances import Instance
 from console.components import states
+from console.components.button import link_button
+from console.components.connection import connection_badge
 from console.components.status import StatusBadge
-from console.components.text import Text, box
-from console.models import Instance
+from console.components.text import Text, box, link
+from console.models import LiveWindow
 from console.pages.frame import frame
+from console.pages.instance import branding, channels, connectors, data, overview, usage
+from console.pages.instance.chat import ChatDrawer
+from console.pages.instance.context import InstanceContext, instance_path
+from console.pages.signed_in import to_sign_in
 from console.services import Services
-from console.session import HOME_PATH, SIGN_IN_PATH
-
-#: Draws the page's own part, given the visitor's token and the instance.
-Draw = Callable[[str, Instance], Awaitable[None] | None]
+from console.session import HOME_PATH
 
 
-async def instance_page(
-    services: Services, instance_id: str, draw: Draw, badge: Callable[[], None]
-) -> Response | None:
-    """Draw a page of an instance; `badge` stands at the right of its heading."""
-    token = services.sessions.token()
-    if token is None:
-        return RedirectResponse(SIGN_IN_PATH)
+@dataclass(frozen=True)
+class _Tab:
+    name: str
+    draw: Callable[[InstanceContext], None]
+    live: bool = False
+
+
+TABS: dict[str, _Tab] = {
+    "overview": _Tab("Overview", overview.draw, live=True),
+    "data": _Tab("Data & Training", data.draw),
+    "channels": _Tab("Channels", channels.draw),
+    "branding": _Tab("Branding", branding.draw),
+    "connectors": _Tab("Connectors", connectors.draw),
+    "usage": _Tab("Usage & limits", usage.draw, live=True),
+}
+
+
+def register(services: Services) -> None:
+    """Add the page."""
+
+    @ui.page("/account/instances/{instance_id}")
+    async def first(instance_id: str) -> Response | None:
+        return await _page(services, instance_id, "overview")
+
+    @ui.page("/account/instances/{instance_id}/{tab}")
+    async def tab(instance_id: str, tab: str) -> Response | None:
+        return await _page(services, instance_id, tab)
+
+
+async def _page(services: Services, instance_id: str, tab: str) -> Response | None:
+    if not services.sessions.signed_in():
+        return to_sign_in()
+    visitor = services.sessions.visitor()
     try:
-        instance = await services.api.instance(token, instance_id)
+        if tab not in TABS:
+            raise Missing(404, "not_found", "There is no such tab.")
+        instance = await calls.instance(visitor, instance_id)
     except SignedOut:
-        services.sessions.sign_out()
-        return RedirectResponse(SIGN_IN_PATH)
+        services.sessions.forget()
+        return to_sign_in()
     except Missing:
-        with frame(services, "Not found"):
+        with frame(services, "Not found", HOME_PATH):
             _not_found()
         return None
     except ApiError as error:
-        with frame(services, "Not available"):
+        with frame(services, "Not available", HOME_PATH):
             states.failed("This instance cannot be shown", error.detail, ui.navigate.reload)
         return None
-    with frame(services, instance.name):
-        _heading(instance, badge)
-        drawing = draw(token, instance)
-        if drawing is not None:
-            await drawing
+    config = {"instance": instance_id, "fields": LiveWindow.__struct_fields__}
+    with frame(services, f"{instance.name} – {TABS[tab].name}", HOME_PATH, **config):  # noqa: RUF001
+        context = InstanceContext(services, visitor, instance)
+        _heading(instance, live=TABS[tab].live)
+        _tabs(instance_id, tab)
+        context.chat = ChatDrawer(context)
+        TABS[tab].draw(context)
     return None
 
 
-def _heading(instance: Instance, badge: Callable[[], None]) -> None:
+def _heading(instance: Instance, *, live: bool) -> None:
     with box("nav", "rm-crumbs").props('aria-label="Breadcrumb"'):
-        with box("a").props(f'href="{HOME_PATH}"'):
-            Text("span", "My Instances")
+        link("My Instances", HOME_PATH)
         Text("span", "/", "rm-muted").props('aria-hidden="true"')
         Text("span", instance.name).props('aria-current="page"')
     with box("div", "rm-title"):
@@ -60,12 +95,20 @@ def _heading(instance: Instance, badge: Callable[[], None]) -> None:
                 Text("h1", instance.name)
                 StatusBadge(instance.status)
             Text("p", f"{instance.default_model} · {instance.instance_id}", "rm-muted rm-small rm-mono")
-        badge()
+        if live:
+            connection_badge()
+
+
+def _tabs(instance_id: str, here: str) -> None:
+    with box("nav", "rm-tabs").props('aria-label="Instance"'):
+        for key, tab in TABS.items():
+            element = link(tab.name, instance_path(instance_id, key))
+            if key == here:
+                element.props["aria-current"] = "page"
 
 
 def _not_found() -> None:
     with box("div", "rm-state", testid="not-found"):
         Text("h1", "Instance not found")
         Text("p", "It does not exist, or it belongs to another organisation.")
-        with box("a", "rm-button").props(f'href="{HOME_PATH}"'):
-            Text("span", "My Instances")
+        link_button("My Instances", HOME_PATH)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from fastapi.responses import RedirectResponse, Response
 from nicegui import ui
 
-from console.api import ApiError, SignedOut
+from console.api import ApiError, Refused, SignedOut
+from console.calls import account as accounts
+from console.calls import instances as calls
+from console.calls.instances import Instance
 from console.components import states
+from console.components.button import Button, link_button
 from console.components.instance_card import InstanceCard
+from console.components.org_switcher import welcome
 from console.components.text import Text, box
-from console.models import Instance
-from console.pages.frame import frame
+from console.pages.signed_in import signed_in
 from console.services import Services
 from console.session import HOME_PATH, SIGN_IN_PATH, locale
+from console.visitor import Visitor
 
 _REFRESH_S = 5.0
+#: Shown to somebody who belongs to no org.
+_NOWHERE = ("",)
 
 
 def register(services: Services) -> None:
@@ -26,20 +33,17 @@ def register(services: Services) -> None:
 
     @ui.page(HOME_PATH)
     def instances() -> Response | None:
-        token = services.sessions.token()
-        if token is None:
-            return RedirectResponse(SIGN_IN_PATH)
-        with frame(services, "My Instances"):
-            _InstanceList(services, token)
-        return None
+        return signed_in(
+            services, "My Instances", HOME_PATH, lambda visitor: _InstanceList(services, visitor)
+        )
 
 
 class _InstanceList:
     """Search, cards, and the states around them. Figures refresh in place every few seconds."""
 
-    def __init__(self, services: Services, token: str) -> None:
+    def __init__(self, services: Services, visitor: Visitor) -> None:
         self._services = services
-        self._token = token
+        self._visitor = visitor
         self._locale = locale()
         self._search = ""
         self._pages = 1
@@ -48,15 +52,17 @@ class _InstanceList:
         with box("div", "rm-title"):
             with box("div"):
                 Text("h1", "My Instances")
-                self._count = Text("p", "", "rm-muted", testid="count").props("role=status")
-            ui.input(placeholder="Search by name or id", on_change=self._searched).props(
-                'outlined dense clearable debounce=250 aria-label="Search instances" data-testid=search '
-                "maxlength=100 type=search"
-            ).classes("rm-search")
+                self._count = Text("p", "\u00a0", "rm-muted", testid="count").props("role=status")
+            with box("div", "rm-row"):
+                ui.input(placeholder="Search by name or id", on_change=self._searched).props(
+                    'outlined dense clearable debounce=250 aria-label="Search instances" data-testid=search '
+                    "maxlength=100 type=search"
+                ).classes("rm-search")
+                link_button("New instance", "/account/buy", symbol="add", testid="new-instance")
         self._body = box("div")
         with self._body:
             states.loading("your instances")
-        self._more = ui.button("Show more", on_click=self._show_more, color=None).props("no-caps outline")
+        self._more = Button("Show more", self._show_more, look="secondary")
         self._more.classes("rm-more").set_visibility(False)
         ui.timer(0, self.refresh, once=True)
         ui.timer(_REFRESH_S, self.refresh)
@@ -76,10 +82,12 @@ class _InstanceList:
         try:
             found, total = await self._read(search)
         except SignedOut:
-            self._services.sessions.sign_out()
+            self._services.sessions.forget()
             ui.navigate.to(SIGN_IN_PATH)
+        except Refused as error:
+            await self._refused(error)
         except ApiError as error:
-            self._draw_failure(error.detail)
+            self._draw_failure(error)
         else:
             if search == self._search:
                 self._draw(found, total)
@@ -88,7 +96,7 @@ class _InstanceList:
         found: list[Instance] = []
         cursor: str | None = None
         for _ in range(self._pages):
-            page = await self._services.api.instances(self._token, search, cursor)
+            page = await calls.instances(self._visitor, search, cursor)
             found += page.instances
             cursor = page.next_cursor
             if cursor is None:
@@ -110,13 +118,47 @@ class _InstanceList:
                 with box("div", "rm-grid"):
                     self._cards = {item.instance_id: InstanceCard(item, self._locale) for item in found}
             elif self._search:
-                states.empty("Nothing found", f"No instance matches “{self._search}”.")
+                states.empty(
+                    "Nothing found",
+                    f"No instance matches “{self._search}”. Try a part of its name or id.",
+                    symbol="search_off",
+                )
             else:
-                states.empty("No instances yet", "An agent you purchase appears here as an instance.")
+                states.empty(
+                    "No instances yet",
+                    "An agent that you purchase appears here, with its usage and settings.",
+                    symbol="dns",
+                    action="Choose an agent",
+                    href="/account/buy",
+                )
 
-    def _draw_failure(self, detail: str) -> None:
-        self._shown = None
-        self._count.text = ""
+    async def _refused(self, error: ApiError) -> None:
+        """Say why, or let a person without an org begin one."""
+        try:
+            account = await accounts.account(self._visitor)
+        except ApiError as why:
+            self._draw_failure(why)
+            return
+        if self._shown == _NOWHERE:
+            return
+        self._draw_failure(error, begins=account.role == "none", operates=account.operates)
+
+    def _draw_failure(self, error: ApiError, *, begins: bool = False, operates: bool = False) -> None:
+        self._shown = _NOWHERE if begins or operates else None
+        self._count.text = "\u00a0"
         self._body.clear()
         with self._body:
-            states.failed("Your instances cannot be shown", detail, self.refresh)
+            if begins:
+                welcome(self._visitor)
+            elif operates:
+                states.empty(
+                    "You run this marketplace",
+                    "Instances belong to organisations. Choose one to act for.",
+                    symbol="corporate_fare",
+                    action="Organisations",
+                    href="/operate/orgs",
+                )
+            elif isinstance(error, Refused):
+                states.refused(error.detail)
+            else:
+                states.failed("Your instances cannot be shown", error.detail, self.refresh)

@@ -1,44 +1,25 @@
-"""`/account/instances/{id}`: live usage of one instance."""
+"""The live part of a tab: tiles, charts and the newest runs, fed by the live stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import msgspec
-from fastapi.responses import Response
 from nicegui import ui
 
 from console.components.chart import Series, live_chart
-from console.components.connection import connection_badge
-from console.components.runs_table import runs_table
 from console.components.text import Text, box
 from console.components.tile import Formula, tile
-from console.models import Instance, LiveWindow
 from console.pages.frame import static_url
-from console.pages.instance_frame import instance_page
-from console.services import Services
-from console.session import locale
+from console.pages.instance.context import InstanceContext
 
 _FAILED = ("failed", "limit_exceeded", "lost")
 _MICRO = 1e-6
 
 
-def register(services: Services) -> None:
-    """Add the page."""
+def live_tiles() -> None:
+    """Draw the figures of now."""
 
-    @ui.page("/account/instances/{instance_id}")
-    async def live_usage(instance_id: str) -> Response | None:
-        def draw(token: str, instance: Instance) -> None:
-            with box("div", "rm-stack"):
-                _tiles()
-                _charts()
-                runs_table()
-            _connect(services, token, instance.instance_id)
-
-        return await instance_page(services, instance_id, draw, connection_badge)
-
-
-def _tiles() -> None:
     def counted(testid: str, label: str, *fields: str) -> None:
         tile(testid, label, "integer", Formula(plus=fields), Formula(plus=fields, source="hour"))
 
@@ -46,12 +27,13 @@ def _tiles() -> None:
         Text("h2", "Figures", "rm-hidden").props('id="figures"')
         with box("dl", "rm-tiles"):
             counted("runs", "Runs", "runs")
+            completed = Formula(plus=("completed",), per=("runs",))
             tile(
                 "success-rate",
                 "Success rate",
                 "percent",
-                Formula(plus=("completed",), per=("runs",)),
-                Formula(plus=("completed",), per=("runs",), source="hour"),
+                completed,
+                msgspec.structs.replace(completed, source="hour"),
             )
             counted("tokens-in", "Tokens in", "tokens_in")
             counted("tokens-out", "Tokens out", "tokens_out")
@@ -68,7 +50,8 @@ def _wallet_tile(testid: str, label: str, field: str) -> None:
     tile(testid, label, "credits", Formula(plus=(field,), scale=_MICRO, source="wallet"))
 
 
-def _charts() -> None:
+def live_charts() -> None:
+    """Draw the last minutes as charts."""
     with box("div", "rm-charts"):
         live_chart(
             "runs",
@@ -117,12 +100,11 @@ def _charts() -> None:
         )
 
 
-def _connect(services: Services, token: str, instance_id: str) -> None:
-    """Feed this tab for as long as it is open."""
+def connect(context: InstanceContext) -> None:
+    """Feed this tab of the browser for as long as it is open."""
     client = ui.context.client
-    config = msgspec.json.encode({"locale": locale().tag, "fields": LiveWindow.__struct_fields__}).decode()
     ui.add_head_html(
-        f"<script>window.runmeterConfig={config};window.runmeterQueue=[];"
+        "<script>window.runmeterQueue=[];"
         "window.runmeter=(message)=>window.runmeterQueue.push(message);</script>"
         f'<script type="module" src="{static_url()}/live.js"></script>'
     )
@@ -136,7 +118,7 @@ def _connect(services: Services, token: str, instance_id: str) -> None:
 
     def join() -> None:
         if not leave:
-            leave.append(services.feeds.join(token, instance_id, send))
+            leave.append(context.services.feeds.join(context.visitor, context.instance_id, send))
 
     def part() -> None:
         if leave:

@@ -1,6 +1,6 @@
 // Charts of live windows. A page declares series as formulas; here they become ECharts data.
 
-import { clock, evaluate, formats, fullClock, number, setText, short, zero } from "./figures.js";
+import { clock, evaluate, formats, fullClock, moment, number, setText, short, shortDate, zero } from "./figures.js";
 
 let palette = 0;
 
@@ -8,6 +8,15 @@ let palette = 0;
 export function repaint() {
   palette += 1;
 }
+
+/** How a chart's axis and tooltip name a moment, by the width of its windows. */
+const NAMES = {
+  second5: { axis: clock, full: fullClock, every: 120000 },
+  minute: { axis: clock, full: clock, every: 600000 },
+  hour: { axis: clock, full: moment },
+  week: { axis: shortDate, full: moment, shown: (start) => new Date(start).getHours() === 0 },
+  day: { axis: shortDate, full: shortDate },
+};
 
 const token = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
 
@@ -44,7 +53,9 @@ function drawChart(figure, chart, state, starts) {
   summarise(figure, series, values);
 }
 
-function skeleton(series, width) {
+export function skeleton(series, width) {
+  const names = NAMES[width] ?? NAMES.day;
+  const shown = names.shown ?? (names.every && ((start) => start % names.every === 0));
   const style = { color: token("muted"), fontFamily: token("font"), fontSize: 11 };
   const axis = (kind, show) => ({
     type: "value",
@@ -86,8 +97,8 @@ function skeleton(series, width) {
       axisLabel: {
         ...style,
         hideOverlap: true,
-        interval: (_, start) => Number(start) % (width === "second5" ? 120000 : 600000) === 0,
-        formatter: (start) => clock.format(Number(start)),
+        ...(shown ? { interval: (_, start) => shown(Number(start)) } : {}),
+        formatter: (start) => names.axis.format(Number(start)),
       },
     },
     yAxis: kinds[1] ? [axis(kinds[0], true), axis(kinds[1], false)] : axis(kinds[0], true),
@@ -100,7 +111,7 @@ function skeleton(series, width) {
       barCategoryGap: "25%",
       symbol: "circle",
       symbolSize: 4,
-      showSymbol: one.shape === "line",
+      showSymbol: one.shape === "line" && !["hour", "week"].includes(width),
       lineStyle: { width: 2 },
       connectNulls: true,
       data: [],
@@ -117,7 +128,7 @@ function tooltip(series, points, width) {
   const start = Number(points[0].axisValue);
   const box = document.createElement("div");
   const head = document.createElement("strong");
-  head.textContent = (width === "second5" ? fullClock : clock).format(start);
+  head.textContent = (NAMES[width] ?? NAMES.day).full.format(start);
   box.append(head);
   for (const point of points) {
     if (point.value === null || point.value === undefined) continue;

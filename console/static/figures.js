@@ -10,6 +10,8 @@ const smallCredits = number({ minimumFractionDigits: 4, maximumFractionDigits: 4
 const seconds = number({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
 export const clock = new Intl.DateTimeFormat(config.locale, { hour: "2-digit", minute: "2-digit" });
 export const fullClock = new Intl.DateTimeFormat(config.locale, { timeStyle: "medium" });
+export const date = new Intl.DateTimeFormat(config.locale, { dateStyle: "medium" });
+export const shortDate = new Intl.DateTimeFormat(config.locale, { month: "short", day: "numeric" });
 export const moment = new Intl.DateTimeFormat(config.locale, { dateStyle: "medium", timeStyle: "medium" });
 
 export const formats = {
@@ -38,7 +40,7 @@ export function age(ms) {
 }
 
 /** All counters of a window at nothing. */
-export const zero = Object.fromEntries(config.fields.map((name) => [name, 0]));
+export const zero = Object.fromEntries((config.fields ?? []).map((name) => [name, 0]));
 
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -2,6 +2,8 @@
 
 import { age, formats, moment, setText, whole } from "./figures.js";
 
+const config = window.runmeterConfig;
+
 const TONES = { completed: "good", started: "brand", cancelled: "warn" };
 /** Classes of the cells, as in the table's head. */
 const COLUMNS = [
@@ -48,7 +50,10 @@ function newRow(run) {
   time.dateTime = new Date(run.started_at_ms).toISOString();
   time.title = moment.format(run.started_at_ms);
   time.dataset.at = run.started_at_ms;
-  row.children[0].append(time);
+  const link = document.createElement("a");
+  row.dataset.href = link.href = `/account/runs/${encodeURIComponent(run.run_id)}?instance=${encodeURIComponent(config.instance)}`;
+  link.append(time);
+  row.children[0].append(link);
   row.children[1].append(document.createElement("span"));
   return row;
 }

@@ -22,6 +22,12 @@ async def record(stores: Stores, instance_id: str) -> InstanceRecord | None:
     return _decoder.decode(raw) if raw else None
 
 
+async def gateways_see(stores: Stores, instance_id: str) -> bool:
+    """Return whether gateways would serve the instance's runs. Raises `RedisError`."""
+    seen = await record(stores, instance_id)
+    return seen is not None and seen.status == "active"
+
+
 async def records_of_org(stores: Stores, org_id: str) -> list[InstanceRecord]:
     """Return all instances of an org, in no order. Raises `RedisError`."""
     ids = sorted(_text(member) for member in await stores.redis.smembers(keys.org_instances(org_id)))

@@ -10,7 +10,7 @@ from console_api.catalogue.models import Code
 from console_api.catalogue.terms import Every
 
 OrderStatus = Literal["pending", "paid", "provisioned", "failed", "cancelled", "refunded"]
-Step = Literal["", "instance", "credits", "key", "active", "done"]
+Step = Literal["", "instance", "credits", "key", "active", "known", "done"]
 
 
 class _Strict(BaseModel):

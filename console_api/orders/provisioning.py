@@ -1,11 +1,11 @@
-"""What a paid order sets going, step by step: instance → credits → key → active.
+"""What a paid order sets going, step by step: instance → credits → key → active → known.
 
 Each step is one transaction that locks the order, does its part and names the next step. A crash between
 two leaves the order at the one that is due; a crash within one leaves nothing of it. So whoever works on an
 order, however often, and however many at once, there is one instance, one grant of each kind and one key.
 
-Orders of credits have two steps only: `credits` and `active`. The last one waits until the credits are in the
-wallet, so that what is provisioned can be used.
+Orders of credits have two steps only: `credits` and `active`, which waits until they are in the wallet.
+An agent's order is done once gateways know its instance, too, so that what is provisioned can be used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,12 +48,19 @@ _MAX_ERROR_CHARS = 500
 
 _Step = Callable[["_Work"], Awaitable[str]]
 
-#: Whether all of these grants are in the org's wallet. Raises `RedisError`.
-Arrived = Callable[[str, Sequence[str]], Awaitable[bool]]
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What an order waits for, since it happens elsewhere. Both raise `RedisError`."""
+
+    #: Whether all of these grants are in the org's wallet.
+    wallet: Callable[[str, Sequence[str]], Awaitable[bool]]
+    #: Whether gateways see the instance as active.
+    gateways: Callable[[str], Awaitable[bool]]
 
 
 class _NotYet(Exception):
-    """The order's credits are on their way to the wallet."""
+    """The order's credits are on their way to the wallet, or its instance to the gateways."""
 
 
 def first_step(product: Product) -> str:
@@ -69,10 +77,10 @@ class _Work:
     """One step of one order, in one transaction."""
 
     def __init__(
-        self, plane: ControlPlane, arrived: Arrived, session: AsyncSession, order: Order, now_ms: int
+        self, plane: ControlPlane, reached: Reached, session: AsyncSession, order: Order, now_ms: int
     ) -> None:
         self.plane = plane
-        self.arrived = arrived
+        self.reached = reached
         self.session = session
         self.order = order
         self.now_ms = now_ms
@@ -163,13 +171,24 @@ async def _make_key(work: _Work) -> str:
 
 async def _activate(work: _Work) -> str:
     granted = await repository.granted_with(work.session, work.order.order_id)
-    if granted and not await work.arrived(work.order.org_id, granted):
+    if granted and not await work.reached.wallet(work.order.org_id, granted):
         raise _NotYet
     instance = await directory_rows.instance_of_order(work.session, work.order.order_id)
     if instance is not None and instance.status == "provisioning":
         await directory.set_status(
             work.session, instance.instance_id, "active", actor=ACTOR, at_ms=work.now_ms
         )
+        return "known"
+    return "done"
+
+
+async def _know(work: _Work) -> str:
+    instance = await directory_rows.instance_of_order(work.session, work.order.order_id)
+    # Whoever suspends it meanwhile does not keep the order waiting.
+    if instance is None or instance.status != "active":
+        return "done"
+    if not await work.reached.gateways(instance.instance_id):
+        raise _NotYet
     return "done"
 
 
@@ -178,15 +197,16 @@ _STEPS: dict[str, _Step] = {
     "credits": _give_credits,
     "key": _make_key,
     "active": _activate,
+    "known": _know,
 }
 
 
 class Provisioner:
     """Works off paid orders. Any number of processes may; the order's lock and step say who does what."""
 
-    def __init__(self, plane: ControlPlane, arrived: Arrived) -> None:
+    def __init__(self, plane: ControlPlane, reached: Reached) -> None:
         self._plane = plane
-        self._arrived = arrived
+        self._reached = reached
         self._awaited = False
         self._committed = plane.database.on_commit()
 
@@ -233,7 +253,7 @@ class Provisioner:
             if order is None or order.status != "paid":
                 return False
             now = self._plane.clock()
-            order.step = await _STEPS[order.step](_Work(self._plane, self._arrived, session, order, now))
+            order.step = await _STEPS[order.step](_Work(self._plane, self._reached, session, order, now))
             order.attempts, order.error, order.next_try_at_ms = 0, "", now
             order.updated_at_ms = now
             if order.step == "done":

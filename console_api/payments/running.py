@@ -13,7 +13,7 @@ import aiohttp
 
 from console_api.control.plane import ControlPlane
 from console_api.orders import facts
-from console_api.orders.provisioning import Arrived, Provisioner
+from console_api.orders.provisioning import Provisioner, Reached
 from console_api.payments.providers import Providers
 from console_api.payments.saleor.source import SaleorSource
 from console_api.payments.stripe import client as stripe_client
@@ -79,11 +79,11 @@ class Payments:
 
 @asynccontextmanager
 async def running(
-    config: PaymentsConfig, plane: ControlPlane, available: Available, arrived: Arrived
+    config: PaymentsConfig, plane: ControlPlane, available: Available, reached: Reached
 ) -> AsyncIterator[Payments]:
     """Run the payment providers until the block ends.
 
-    `available`: what a wallet has left; `arrived`: whether grants are in it.
+    `available`: what a wallet has left; `reached`: what an order waits for.
     """
     async with AsyncExitStack() as stack:
         sources: list[Source] = []
@@ -102,7 +102,7 @@ async def running(
         top_ups = TopUps(plane, providers, config.buying, available)
         work = [
             asyncio.create_task(_work(plane, run))
-            for run in (deliveries.run, Provisioner(plane, arrived).run, keeper.run, top_ups.run)
+            for run in (deliveries.run, Provisioner(plane, reached).run, keeper.run, top_ups.run)
         ]
         try:
             yield Payments(deliveries, providers, config.buying)

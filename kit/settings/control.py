@@ -127,3 +127,11 @@ class ConsoleSettings(Settings):
     api_url: str = "http://127.0.0.1:18083"
     #: Signs every visitor in as this token's owner. For development on loopback only.
     access_token: SecretStr = SecretStr("")
+    #: Where visitors reach the console. Needed with an issuer, who returns to `<base_url>/sign-in/callback`.
+    base_url: str = ""
+    #: Where agents answer, as quick starts name it and the test chat calls it.
+    gateway_url: str = "http://127.0.0.1:18080"
+    #: An OpenID Connect issuer. Empty: visitors sign in with an access token.
+    oidc_issuer: str = ""
+    oidc_client_id: str = "runmeter-console"
+    oidc_scope: str = "openid profile email offline_access"

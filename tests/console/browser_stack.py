@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,15 +36,22 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def console_process(api_url: str, data_dir: Path, token: str = "") -> AsyncIterator[str]:
+async def console_process(
+    api_url: str,
+    data_dir: Path,
+    token: str = "",
+    settings: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> AsyncIterator[str]:
     """Run `python -m console` against an API; yield its base URL."""
-    port = free_port()
+    port = port or free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "NICEGUI"))},
         "RUNMETER_CONSOLE_PORT": str(port),
         "RUNMETER_CONSOLE_API_URL": api_url,
         "RUNMETER_CONSOLE_ACCESS_TOKEN": token,
         "RUNMETER_DATA_DIR": str(data_dir),
+        **(settings or {}),
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "console", cwd=ROOT, env=environment)
     try:

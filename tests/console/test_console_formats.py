@@ -62,6 +62,10 @@ _TEXT_ON = [
     ("bad", "surface"),
     *((tone, f"{tone}-soft") for tone in ("good", "warn", "bad", "brand")),
     ("muted", "raised"),
+    ("on-danger", "danger"),
+    ("page", "ink"),
+    ("muted", "sidebar-page"),
+    ("ink", "code"),
 ]
 _GRAPHICS_ON = [(f"chart-{number}", "surface") for number in range(1, 6)] + [("control", "surface")]
 

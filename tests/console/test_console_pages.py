@@ -205,7 +205,7 @@ async def test_the_keyboard_reaches_everything(page: Page, console_url: str, wor
     await expect(page.get_by_test_id("instance")).to_have_count(1)
     await page.evaluate("document.activeElement.blur()")
     reached = []
-    for _ in range(8):
+    for _ in range(20):
         await page.keyboard.press("Tab")
         reached.append(
             await page.evaluate(

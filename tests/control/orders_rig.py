@@ -27,7 +27,7 @@ from console_api.control.vault.seal import load_seal
 from console_api.database.tables import ApiKey, Grant, GrantCommand, Instance, Order, Payment, Subscription
 from console_api.orders import facts, service
 from console_api.orders.models import NewOrder, PlacedOrder
-from console_api.orders.provisioning import Provisioner
+from console_api.orders.provisioning import Provisioner, Reached
 from console_api.payments.port import Fact, OrderPaid, Outcome
 from console_api.payments.providers import Providers
 from console_api.subscriptions.keeper import SubscriptionKeeper
@@ -52,6 +52,8 @@ class Shop:
     providers: Providers
     #: Whether grants reach wallets at once, or not at all.
     delivers: bool = True
+    #: Whether gateways have heard of instances.
+    hears: bool = True
 
     @classmethod
     async def open(cls, place: Place, world: World) -> Shop:
@@ -140,13 +142,20 @@ class Shop:
         }
         return OrderPaid(**{**usual, **fields})
 
-    async def arrived(self, org_id: str, grant_ids: Sequence[str]) -> bool:
-        assert set(grant_ids) <= {grant.grant_id for grant in await self.rows(Grant)}
-        return self.delivers
+    @property
+    def reached(self) -> Reached:
+        async def wallet(org_id: str, grant_ids: Sequence[str]) -> bool:
+            assert set(grant_ids) <= {grant.grant_id for grant in await self.rows(Grant)}
+            return self.delivers
+
+        async def gateways(instance_id: str) -> bool:
+            return self.hears
+
+        return Reached(wallet, gateways)
 
     async def provision(self) -> None:
         """Work off what is due."""
-        while await Provisioner(self.plane, self.arrived).turn():
+        while await Provisioner(self.plane, self.reached).turn():
             pass
 
     async def settle(self, after_ms: int = 0) -> None:

@@ -40,8 +40,14 @@ async def api(place: Place, redis_url: str, redis: Redis, world: World, blobs: P
     """The API with little room. Kafka and ClickHouse are away, which must not matter to what it writes."""
     nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
     settings = KnowledgeSettings(
-        blob_dir=str(blobs), max_sources=3, max_bytes=50_000, max_upload_bytes=30_000, max_site_pages=10
+        blob_dir=str(blobs),
+        max_sources=3,
+        max_bytes=50_000,
+        max_upload_bytes=30_000,
+        max_site_pages=10,
+        schedule_every_ms=3_600_000,
     )
+    # Its own schedule looks once, at the start, and finds nothing: the tests look themselves.
     knowledge = KnowledgeConfig(settings, EmbeddingSettings(), place.data_dir)
     async with (
         serving(place, redis_url, nowhere, world, knowledge=knowledge) as url,
@@ -345,22 +351,22 @@ async def test_how_often_a_site_is_read_anew_can_be_changed(api: Api, world: Wor
 
 async def test_a_new_embedding_model_has_every_source_embedded_anew_once(api: Api, world: World) -> None:
     source_id = (await api("POST", sources(world), TEXT)).body["source_id"]
-    await hear(world, source_id, "ready", model="old-model")
+    await hear(world, source_id, "ready", model=LOCAL_MODEL)
 
-    assert await schedule(world).turn(models=False) == 0
-    assert await schedule(world).turn(models=True) == 1
-    await hear(world, source_id, "ready", version=2, model="old-model")  # a worker with another setting
+    assert await schedule(world, "new-model").turn(models=False) == 0
+    assert await schedule(world, "new-model").turn(models=True) == 1
+    await hear(world, source_id, "ready", version=2, model=LOCAL_MODEL)  # a worker with another setting
 
-    assert await schedule(world).turn(models=True) == 0
+    assert await schedule(world, "new-model").turn(models=True) == 0
     assert [asked.version for asked in await requests(world)] == [1, 2]
 
 
 async def test_an_instance_that_has_ended_learns_nothing_any_more(api: Api, world: World) -> None:
     source_id = (await api("POST", sources(world), {**SITE, "resync_hours": 1})).body["source_id"]
-    await hear(world, source_id, "ready", model="old-model")
+    await hear(world, source_id, "ready", model=LOCAL_MODEL)
     await world.set_status("ended")
     world.clock.at_ms += 3_600_010
 
-    await schedule(world).turn(models=True)
+    await schedule(world, "new-model").turn(models=True)
 
     assert [asked.version for asked in await requests(world)] == [1]

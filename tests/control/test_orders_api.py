@@ -64,6 +64,7 @@ async def provisioned(api: Api, order_id: str) -> dict[str, Any]:
 
     async def done() -> bool:
         await _deliver(api)
+        api.world.clock.at_ms += 100  # what is not there yet is looked at again after a pause
         found.update((await api("GET", f"/orders/{order_id}")).body)
         return bool(found["status"] == "provisioned")
 

@@ -63,7 +63,7 @@ async def test_a_crash_before_any_commit_changes_nothing_in_the_end(shop: Shop, 
         for _ in range(4):
             with contextlib.suppress(Crash):
                 await shop.tell(fact)
-                await Provisioner(shop.plane, shop.arrived).turn()
+                await Provisioner(shop.plane, shop.reached).turn()
     assert died == [at_commit]
     # The step that died is tried again after its pause.
     shop.world.clock.at_ms += 2_000
@@ -73,18 +73,24 @@ async def test_a_crash_before_any_commit_changes_nothing_in_the_end(shop: Shop, 
     assert await shop.bought() == DONE
 
 
-async def test_what_is_provisioned_can_be_used_so_its_credits_are_waited_for(shop: Shop) -> None:
+async def test_what_is_provisioned_can_be_used_so_its_credits_and_gateways_are_waited_for(shop: Shop) -> None:
     shop.delivers = False
     order = await shop.order()
     await shop.tell(shop.paid(order))
     for pause_ms in (0, 100, 200, 400):
         shop.world.clock.at_ms += pause_ms
-        assert await Provisioner(shop.plane, shop.arrived).turn() == 1
-        assert await Provisioner(shop.plane, shop.arrived).turn() == 0
+        assert await Provisioner(shop.plane, shop.reached).turn() == 1
+        assert await Provisioner(shop.plane, shop.reached).turn() == 0
     summary = await shop.bought()
     assert (summary["orders"], summary["instances"]) == ([("paid", "active")], ["provisioning"])
 
-    shop.delivers = True
+    shop.delivers, shop.hears = True, False
+    shop.world.clock.at_ms += 800
+    await shop.provision()
+    summary = await shop.bought()
+    assert (summary["orders"], summary["instances"]) == ([("paid", "known")], ["active"])
+
+    shop.hears = True
     shop.world.clock.at_ms += 800
     await shop.provision()
     assert await shop.bought() == DONE
@@ -95,7 +101,7 @@ async def test_however_often_it_is_told_and_by_however_many(shop: Shop) -> None:
     fact = shop.paid(order)
     for _ in range(4):
         await at_once(*[shop.tell(fact) for _ in range(25)])
-    await at_once(*[Provisioner(shop.plane, shop.arrived).turn() for _ in range(4)])
+    await at_once(*[Provisioner(shop.plane, shop.reached).turn() for _ in range(4)])
     await shop.provision()
 
     assert await shop.bought() == DONE

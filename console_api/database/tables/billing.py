@@ -23,7 +23,9 @@ class Order(Base):
             one_of("status", "pending", "paid", "provisioned", "failed", "cancelled", "refunded"),
             name="status",
         ),
-        CheckConstraint(one_of("step", "", "instance", "credits", "key", "active", "done"), name="step"),
+        CheckConstraint(
+            one_of("step", "", "instance", "credits", "key", "active", "known", "done"), name="step"
+        ),
         CheckConstraint("amount_minor >= 0", name="amount"),
         Index(None, "org_id", "created_at_ms"),
         Index(None, "status", "next_try_at_ms"),

@@ -36,7 +36,8 @@ def upgrade() -> None:
             name=op.f("ck_orders_status"),
         ),
         sa.CheckConstraint(
-            "step IN ('', 'instance', 'credits', 'key', 'active', 'done')", name=op.f("ck_orders_step")
+            "step IN ('', 'instance', 'credits', 'key', 'active', 'known', 'done')",
+            name=op.f("ck_orders_step"),
         ),
         sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_orders_amount")),
         sa.ForeignKeyConstraint(["org_id"], ["orgs.org_id"], name=op.f("fk_orders_org_id_orgs")),

@@ -1,0 +1,74 @@
+"""An instance's API keys."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from console.api import Call
+from console.visitor import Visitor, part
+
+
+class Key(Struct, frozen=True):
+    """A key as lists show it: never the key itself."""
+
+    key_id: str
+    kind: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    status: str
+    created_at_ms: int
+    created_by: str
+    expires_at_ms: int
+    revoked_at_ms: int
+    last_used_at_ms: int
+    rotated_from: str | None = None
+
+
+class ShownKey(Key, frozen=True, kw_only=True):
+    """A new key, shown once."""
+
+    key: str
+
+
+class KeyPage(Struct, frozen=True):
+    api_keys: tuple[Key, ...]
+    next_cursor: str | None
+
+
+def _path(instance_id: str, key_id: str = "") -> str:
+    return f"/instances/{part(instance_id)}/api_keys" + (f"/{part(key_id)}" if key_id else "")
+
+
+async def keys(visitor: Visitor, instance_id: str) -> tuple[Key, ...]:
+    """Return the newest hundred keys."""
+    return (await visitor.get(_path(instance_id), KeyPage, {"limit": "100"})).api_keys
+
+
+async def create(
+    visitor: Visitor,
+    instance_id: str,
+    *,
+    kind: str,
+    name: str,
+    origins: tuple[str, ...] = (),
+    scopes: tuple[str, ...] = (),
+    expires_at_ms: int = 0,
+) -> ShownKey:
+    body = {
+        "kind": kind,
+        "name": name,
+        "allowed_origins": origins,
+        "scopes": scopes,
+        "expires_at_ms": expires_at_ms,
+    }
+    return await visitor.post(_path(instance_id), ShownKey, body)
+
+
+async def rotate(visitor: Visitor, instance_id: str, key_id: str, grace_s: int) -> ShownKey:
+    return await visitor.post(f"{_path(instance_id, key_id)}:rotate", ShownKey, {"grace_s": grace_s})
+
+
+async def revoke(visitor: Visitor, instance_id: str, key_id: str) -> None:
+    await visitor.call(Call("DELETE", _path(instance_id, key_id)))

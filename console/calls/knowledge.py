@@ -1,0 +1,100 @@
+"""What an instance knows: its sources, and a search over them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from console.api import Call
+from console.visitor import Visitor, part
+
+
+class Progress(Struct, frozen=True):
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+class Source(Struct, frozen=True):
+    """A source and how far its newest version is."""
+
+    source_id: str
+    kind: str
+    title: str
+    url: str
+    size_bytes: int
+    version: int
+    status: str
+    progress: Progress
+    pages: int
+    chunks: int
+    tokens: int
+    error: str
+    page_errors: tuple[str, ...]
+    created_at_ms: int
+    updated_at_ms: int
+    ready_at_ms: int
+
+
+class Quota(Struct, frozen=True):
+    sources: int
+    max_sources: int
+    bytes: int
+    max_bytes: int
+
+
+class SourcePage(Struct, frozen=True):
+    sources: tuple[Source, ...]
+    next_cursor: str | None
+    quota: Quota
+
+
+class Found(Struct, frozen=True):
+    """A piece of a source."""
+
+    source_id: str
+    title: str
+    url: str
+    section: str
+    page: int
+    text: str
+    score: float
+    similarity: float
+
+
+class _Answer(Struct):
+    hits: tuple[Found, ...]
+
+
+def _path(instance_id: str, source_id: str = "") -> str:
+    return f"/instances/{part(instance_id)}/sources" + (f"/{part(source_id)}" if source_id else "")
+
+
+async def sources(visitor: Visitor, instance_id: str) -> SourcePage:
+    return await visitor.get(_path(instance_id), SourcePage, {"limit": "100"})
+
+
+async def add(visitor: Visitor, instance_id: str, **wanted: object) -> Source:
+    return await visitor.post(_path(instance_id), Source, wanted)
+
+
+async def upload(visitor: Visitor, instance_id: str, filename: str, content: bytes) -> Source:
+    call = Call(
+        "POST",
+        f"{_path(instance_id)}:upload",
+        content=content,
+        headers={"Content-Type": "application/octet-stream", "X-Filename": part(filename)},
+    )
+    return (await visitor.call(call)).as_(Source)
+
+
+async def resync(visitor: Visitor, instance_id: str, source_id: str) -> None:
+    await visitor.call(Call("POST", f"{_path(instance_id, source_id)}:resync"))
+
+
+async def delete(visitor: Visitor, instance_id: str, source_id: str) -> None:
+    await visitor.call(Call("DELETE", _path(instance_id, source_id)))
+
+
+async def search(visitor: Visitor, instance_id: str, query: str) -> tuple[Found, ...]:
+    path = f"/instances/{part(instance_id)}/knowledge:search"
+    return (await visitor.post(path, _Answer, {"query": query, "limit": 5})).hits

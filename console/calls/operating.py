@@ -1,0 +1,56 @@
+"""What only operators of the marketplace may see and do."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from console.api import Call
+from console.visitor import Visitor, part
+
+
+class OrgRow(Struct, frozen=True):
+    org_id: str
+    name: str
+    status: str
+    created_at_ms: int
+
+
+class OrgRows(Struct, frozen=True):
+    orgs: tuple[OrgRow, ...] = ()
+    next_cursor: str | None = None
+
+
+class Delivery(Struct, frozen=True):
+    """Something a payment provider told us."""
+
+    provider: str
+    event_id: str
+    kind: str
+    status: str
+    error: str
+    has_payload: bool
+    received_at_ms: int
+    applied_at_ms: int
+
+
+class Deliveries(Struct, frozen=True):
+    deliveries: tuple[Delivery, ...]
+    next_cursor: str | None
+
+
+async def orgs(visitor: Visitor, search: str) -> OrgRows:
+    return await visitor.get("/orgs", OrgRows, {"limit": "100", "search": search})
+
+
+async def set_suspended(visitor: Visitor, org_id: str, reason: str, *, suspended: bool) -> None:
+    verb = "suspend" if suspended else "resume"
+    await visitor.call(Call("POST", f"/orgs/{part(org_id)}:{verb}", body={"reason": reason}))
+
+
+async def deliveries(visitor: Visitor, status: str) -> Deliveries:
+    query = {"limit": "100", **({"status": status} if status else {})}
+    return await visitor.get("/webhooks/deliveries", Deliveries, query)
+
+
+async def replay(visitor: Visitor, provider: str, event_id: str) -> None:
+    await visitor.call(Call("POST", f"/webhooks/deliveries/{part(provider)}/{part(event_id)}:replay"))

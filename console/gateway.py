@@ -1,0 +1,62 @@
+"""The gateway, called with an instance's own key: only for the test chat."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from console import sse
+from console.api import Unreachable, problem
+
+_TIMEOUT = aiohttp.ClientTimeout(total=180, connect=5, sock_read=60)
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One message of a conversation."""
+
+    role: str
+    content: str
+
+
+async def ask(
+    gateway_url: str, key: str, messages: Sequence[Said], end_user: str
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Run an instance on a conversation; yield the names and data of its events.
+
+    Raises `ApiError`: `SignedOut` when the key is not valid, `Unreachable` when the gateway is away.
+    """
+    body = {"messages": messages, "stream": True, "end_user": end_user}
+    headers = {"X-API-Key": key, "Content-Type": "application/json", "Accept": "text/event-stream"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.post(
+                f"{gateway_url.rstrip('/')}/v1/runs", data=msgspec.json.encode(body), headers=headers
+            ) as answer,
+        ):
+            if answer.status != 200:
+                raise problem(answer.status, await answer.read())
+            async for event in sse.events(answer.content.iter_any()):
+                if event.name != "comment":
+                    yield event.name, msgspec.json.decode(event.data)
+    except (TimeoutError, aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
+        raise Unreachable(
+            503,
+            "gateway_unreachable",
+            f"The gateway at {gateway_url} cannot be reached. Try again in a moment.",
+        ) from error
+
+
+async def serves(gateway_url: str, path: str) -> bool:
+    """Return whether the gateway has something at a path."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=4)) as session,
+            session.get(f"{gateway_url.rstrip('/')}{path}") as answer,
+        ):
+            return answer.status == 200
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False

@@ -1,0 +1,1 @@
+"""`/account/instances/{id}/{tab}`: one module per tab, and the page around them."""

@@ -1,0 +1,215 @@
+"""The test chat beside every tab. It runs the instance for real: runs are metered and cost credits.
+
+The gateway wants a key. One named "Test chat" is made for this session: it may only run, ends by itself after
+a few hours, and is kept on the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from decimal import Decimal, InvalidOperation
+
+from nicegui import ui
+
+from console import gateway
+from console.api import ApiError, SignedOut
+from console.calls import keys
+from console.components.button import Button
+from console.components.text import Text, box
+from console.gateway import Said
+from console.pages.instance.context import InstanceContext
+from console.visitor import Visitor
+
+_KEYS = "chat_keys"
+_KEY_LIVES_MS = 8 * 3_600_000
+_EARLY_MS = 600_000
+_KEPT_MESSAGES = 40
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
+#: How the key is called in the list of keys.
+CHAT_KEY = "Test chat"
+
+
+class ChatDrawer:
+    """A button on every tab, and the drawer it opens."""
+
+    def __init__(self, context: InstanceContext) -> None:
+        self._context = context
+        self._messages: list[Said] = []
+        self._busy = False
+        self._fab = Button("Test chat", self.open, symbol="chat", testid="open-chat")
+        self._fab.classes("rm-chat-fab")
+        self._drawer = box("aside", "rm-chat", testid="chat").props('hidden aria-label="Test chat" id=chat')
+        self._drawer.on("keydown.escape", self.close, [])
+        with self._drawer:
+            self._draw()
+
+    def open(self) -> None:
+        self._drawer.props.pop("hidden", None)
+        self._drawer.update()
+        ui.run_javascript(
+            "setTimeout(() => document.querySelector('[data-testid=chat-input] textarea,"
+            "textarea[data-testid=chat-input]')?.focus(), 60)"
+        )
+
+    def close(self) -> None:
+        self._drawer.props["hidden"] = True
+        self._drawer.update()
+
+    def _draw(self) -> None:
+        with box("div", "rm-chat__head"):
+            with box("div", "rm-grow"):
+                Text("h2", "Test chat")
+                Text("p", "Runs are real: they are metered and use credits.", "rm-muted rm-small")
+            Button("", self._clear, look="ghost", symbol="restart_alt", label="New conversation")
+            Button("", self.close, look="ghost", symbol="close", label="Close the test chat")
+        self._log = box("div", "rm-chat__log", testid="chat-log").props(
+            "role=log aria-live=polite tabindex=0"
+        )
+        self._greet()
+        with box("div", "rm-chat__form"):
+            self._field = ui.textarea(placeholder="Ask something").props(
+                'outlined dense autogrow rows=1 maxlength=4000 aria-label="Message" data-testid=chat-input'
+            )
+            self._field.classes("rm-field").style("max-height:160px;overflow:auto")
+            self._field.on("keydown.enter.exact.prevent", self._send, [])
+            self._button = Button("", self._send, symbol="send", label="Send", testid="chat-send")
+
+    def _greet(self) -> None:
+        with self._log:
+            Text("p", f"Say hello to {self._context.instance.name}.", "rm-muted rm-small")
+
+    def _clear(self) -> None:
+        self._messages.clear()
+        self._log.clear()
+        self._greet()
+
+    async def _send(self) -> None:
+        text = str(self._field.value or "").strip()
+        if not text or self._busy:
+            return
+        self._busy = True
+        self._field.value = ""
+        self._messages = [*self._messages, Said("user", text)][-_KEPT_MESSAGES:]
+        with self._log:
+            Text("div", text, "rm-bubble rm-bubble--mine", testid="chat-question")
+            bubble = Text("div", "…", "rm-bubble", testid="chat-answer")
+        self._to_end()
+        try:
+            await self._answer(bubble)
+        except ApiError as error:
+            bubble.text = error.detail
+            bubble.classes("rm-bubble--bad")
+            self._messages.pop()
+        finally:
+            self._busy = False
+            self._to_end()
+
+    async def _answer(self, bubble: Text) -> None:
+        """Ask; with a new key when there is none, or the one kept was revoked.
+
+        Gateways hear of a new key a moment after it was made, and remember for a while one that they did not
+        know: so it is waited for before it is used, and asked again with ever longer pauses.
+        """
+        key, is_new = await self._key(fresh=False)
+        for pause_s in _PAUSES_S:
+            if is_new:
+                bubble.text = "Getting a key ready…"
+                await asyncio.sleep(pause_s)
+            try:
+                await self._stream(key, bubble)
+            except SignedOut:
+                if pause_s == _PAUSES_S[-1]:
+                    raise
+                if not is_new:
+                    key, is_new = await self._key(fresh=True)
+            else:
+                return
+
+    async def _stream(self, key: str, bubble: Text) -> None:
+        said, closing = "", {}
+        url = self._context.services.gateway_url
+        async for name, data in gateway.ask(url, key, self._messages, "console-test"):
+            if name == "message.delta":
+                said += data.get("text", "")
+                bubble.text = said
+            elif name == "tool_call" and data.get("status") == "started" and not said:
+                bubble.text = f"Using {data.get('tool', 'a tool')}…"
+            elif name.startswith("run.") and name != "run.started":
+                closing = data
+        self._close(bubble, said or str(closing.get("output") or ""), closing)
+
+    def _close(self, bubble: Text, said: str, closing: dict[str, object]) -> None:
+        status = str(closing.get("status", "lost"))
+        if said:
+            bubble.text = said
+            self._messages.append(Said("assistant", said))
+        else:
+            bubble.text = f"No answer: the run ended as {status.replace('_', ' ')}."
+            bubble.classes("rm-bubble--bad")
+            self._messages.pop()
+        usage = closing.get("usage")
+        with self._log, box("p", "rm-bubble__facts", testid="chat-facts"):
+            if isinstance(usage, dict):
+                shown = self._context.locale
+                taken, given = _int(usage, "tokens_in"), _int(usage, "tokens_out")
+                tokens = f"{shown.integer(taken)} tokens in, {shown.integer(given)} out"
+                Text("span", f"{tokens} · {shown.credits(_micro(usage))} credits · ")
+            if run_id := str(closing.get("run_id") or ""):
+                where = box("a")
+                where.props["href"] = f"/account/runs/{run_id}?instance={self._context.instance_id}"
+                with where:
+                    Text("span", "See the run")
+
+    async def _key(self, *, fresh: bool) -> tuple[str, bool]:
+        """Return this session's key for the instance, and whether it was made now: where none lasts."""
+        storage = self._context.visitor.storage
+        known = dict(storage.get(_KEYS) or {})
+        name = f"{self._context.visitor.org_id}/{self._context.instance_id}"
+        now_ms = int(time.time() * 1000)
+        kept = known.get(name)
+        if kept and not fresh and kept["expires_at_ms"] - _EARLY_MS > now_ms:
+            return str(kept["key"]), False
+        made = await keys.create(
+            self._context.visitor,
+            self._context.instance_id,
+            kind="secret",
+            name=CHAT_KEY,
+            scopes=("runs:write",),
+            expires_at_ms=now_ms + _KEY_LIVES_MS,
+        )
+        known[name] = {
+            "key": made.key,
+            "key_id": made.key_id,
+            "instance_id": self._context.instance_id,
+            "expires_at_ms": made.expires_at_ms,
+        }
+        storage[_KEYS] = known
+        return made.key, True
+
+    def _to_end(self) -> None:
+        ui.run_javascript(
+            "setTimeout(() => { const log = document.querySelector('.rm-chat__log');"
+            " if (log) log.scrollTop = log.scrollHeight; }, 40)"
+        )
+
+
+async def revoke_keys(visitor: Visitor) -> None:
+    """Revoke the keys that this session's chats were given; one that cannot be ends by itself."""
+    for kept in dict(visitor.storage.get(_KEYS) or {}).values():
+        with contextlib.suppress(ApiError):
+            await keys.revoke(visitor, kept["instance_id"], kept["key_id"])
+
+
+def _micro(usage: dict[str, object]) -> int:
+    """Return a run's credits, which the gateway says as a decimal, in micro-credits."""
+    try:
+        return int(Decimal(str(usage.get("credits", "0"))) * 1_000_000)
+    except InvalidOperation:
+        return 0
+
+
+def _int(values: dict[str, object], name: str) -> int:
+    value = values.get(name, 0)
+    return value if isinstance(value, int) else 0

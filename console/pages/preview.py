@@ -1,0 +1,37 @@
+"""`/preview/widget/{id}`: a page with nothing on it but the gateway's widget, framed by Channels."""
+
+from __future__ import annotations
+
+from html import escape
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from nicegui import app
+
+from console.pages.instance import snippets
+from console.pages.instance.channels import WIDGET_KEYS
+from console.services import Services
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Preview</title>
+<style>body{{margin:0;font:15px system-ui,sans-serif;color:#566072;padding:24px}}</style></head>
+<body>{body}</body></html>"""
+
+
+def register(services: Services) -> None:
+    """Add the page."""
+
+    @app.get("/preview/widget/{instance_id}", include_in_schema=False)
+    def preview(request: Request, instance_id: str) -> HTMLResponse:
+        if not services.sessions.signed_in():
+            return HTMLResponse(_PAGE.format(body="Sign in to see the preview."), 401)
+        kept = (services.sessions.storage.get(WIDGET_KEYS) or {}).get(instance_id)
+        origin = f"{request.url.scheme}://{request.url.netloc}"
+        if not kept:
+            return HTMLResponse(
+                _PAGE.format(
+                    body="<p>Add or rotate a widget here to see it at work: its key is known to the console "
+                    f"only right after it was made. Allow <code>{escape(origin)}</code> as an origin.</p>"
+                )
+            )
+        return HTMLResponse(_PAGE.format(body=snippets.widget(escape(services.gateway_url), escape(kept))))

@@ -1,0 +1,1 @@
+"""Page objects: what a visitor can see and do on each page, in words."""

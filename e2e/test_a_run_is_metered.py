@@ -1,0 +1,50 @@
+"""What a visitor asks becomes a run, a figure, a ledger entry; the figures move without a reload."""
+
+from __future__ import annotations
+
+import aiohttp
+from pages.console import Console
+from playwright.async_api import expect
+
+
+async def test_a_question_in_the_test_chat_is_answered_metered_and_charged(console: Console) -> None:
+    instance = await console.first_instance()
+    await instance.is_live()
+    before = await instance.figure("tokens-in")
+    await console.page.evaluate("window.neverReloaded = true")
+
+    answer = await instance.ask("What can you help me with?")
+
+    assert len(await answer.inner_text()) > 3
+    await expect(console.page.get_by_test_id("chat-facts").last).to_contain_text("credits")
+    async with console.page.expect_navigation():
+        # The tile moved first, on the page that was open all the time.
+        await console.page.wait_for_function(
+            "(before) => { const text = document.querySelector('[data-testid=tokens-in]').innerText;"
+            " return Number(text.replace(/,/g, '').replace('M', 'e6')) > before; }",
+            arg=before,
+            timeout=15_000,
+        )
+        assert await console.page.evaluate("window.neverReloaded")
+        await console.page.get_by_role("link", name="See the run").click()
+
+    await expect(console.page.get_by_test_id("timeline")).to_contain_text("Charged", timeout=30_000)
+    run_id = console.page.url.partition("/runs/")[2].partition("?")[0]
+    await console.wallet().open(about=run_id)
+    await expect(console.page.get_by_test_id("entry")).to_have_count(1)
+    await expect(console.page.get_by_test_id("entry")).to_contain_text("Usage")
+
+
+async def test_a_key_opens_the_gateway_until_it_is_revoked(
+    console: Console, http: aiohttp.ClientSession
+) -> None:
+    instance = await console.first_instance()
+    name = "E2E key"
+    key = await instance.create_key(name)
+    url, body = f"{console.target.gateway_url}/v1/runs", {"input": "Hello"}
+    headers = {"X-API-Key": key}
+    async with http.post(url, json=body, headers=headers) as answer:
+        assert answer.status == 200
+    await instance.revoke_key(name)
+    async with http.post(url, json=body, headers=headers) as answer:
+        assert answer.status == 401
