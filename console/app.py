@@ -134,13 +134,24 @@ def _preview_policy(gateway_url: str) -> str:
 
 
 class _SecurityHeaders:
-    """Adds headers to every answer; plain ASGI, so web sockets pass."""
+    """Adds headers to every answer; plain ASGI, so web sockets pass. Whoever has left gets none, quietly."""
 
     def __init__(self, app: ASGIApp, gateway_url: str) -> None:
         self._inner = app
         self._gateway_url = gateway_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        gone = False
+
+        async def heard() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -152,4 +163,9 @@ class _SecurityHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._inner(scope, receive, secured if scope["type"] == "http" else send)
+        try:
+            await self._inner(scope, heard, secured)
+        except RuntimeError as error:
+            # How Starlette's middleware ends a request whose client has left before it was answered.
+            if not gone or str(error) != "No response returned.":
+                raise

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp.resolver import DefaultResolver
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from environment import Target, current
-from pages.console import Console
+from pages.console import Console, Visit
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -34,49 +36,30 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_START_S = 240
+#: Who signs in at a local stack, where nobody else is named.
+_OWNER = "ada@example.com"
 
 
 @pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """The installation; where `local` does not answer, a stack of its own that ends with the tests."""
+def target(request: pytest.FixtureRequest) -> Target:
+    """The installation; where `local` does not answer, the stack that the other suites use, too."""
     named = current()
-    if named.name != "local" or _answers(named.base_url):
-        yield named
-        return
-    data_dir = tmp_path_factory.mktemp("stack")
-    environment = {
-        # Where NiceGUI sees a test running, it serves nothing.
-        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "NICEGUI"))},
-        "RUNMETER_DATA_DIR": str(data_dir),
-        "RUNMETER_PAYMENTS_DUMMY": "true",
-    }
-    started = _runmeter("up", environment)
-    try:
-        assert started.returncode == 0, started.stderr
-        urls = json.loads(started.stdout)
-        urls = urls.get("urls", urls)
-        yield dataclasses.replace(
-            named,
-            base_url=urls["console_url"],
-            cp_url=urls["console_api_url"],
-            gateway_url=urls["gateway_url"],
-        )
-    finally:
-        _runmeter("down", environment)
-
-
-def _runmeter(verb: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    arguments = ["--detach", "--json"] if verb == "up" else []
-    return subprocess.run(
-        [sys.executable, "-m", "stack.cli", verb, *arguments],
-        cwd=Path(__file__).parents[1],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=_START_S,
-        check=False,
+    if named.name != "local":
+        return named
+    running = _status() if _answers(named.base_url) else request.getfixturevalue("stack")
+    return dataclasses.replace(
+        named,
+        base_url=running["console_url"],
+        cp_url=running["console_api_url"],
+        gateway_url=running["gateway_url"],
+        user=named.user or _OWNER,
+        password=named.password or Path(running["sign_in"]["password_file"]).read_text().strip(),
     )
+
+
+def _status() -> dict[str, Any]:
+    asked = [sys.executable, "-m", "stack.cli", "status", "--json"]
+    return dict(json.loads(subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout))
 
 
 def _answers(url: str) -> bool:
@@ -88,11 +71,13 @@ def _answers(url: str) -> bool:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
+async def browser(target: Target) -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium on the PATH: make browser")
+    known = ",".join(f"MAP {name} {address}" for name, address in target.hosts.items())
+    arguments = [*ARGUMENTS, f"--host-resolver-rules={known}"] if known else ARGUMENTS
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield chromium
         await chromium.close()
 
@@ -118,6 +103,36 @@ async def console(page: Page, target: Target) -> Console:
 
 
 @pytest_asyncio.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
+async def visitor(browser: Browser, target: Target) -> AsyncIterator[Visit]:
+    """Opens the console in a browser of its own as one of the local stack's other users."""
+    if target.name != "local":
+        pytest.skip("needs several users whose passwords are known: a local stack")
+    contexts: list[BrowserContext] = []
+
+    async def visit(user: str) -> Console:
+        contexts.append(await browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-US"))
+        opened = Console(await contexts[-1].new_page(), dataclasses.replace(target, user=user))
+        await opened.sign_in()
+        return opened
+
+    yield visit
+    for context in contexts:
+        await context.close()
+
+
+class _Hosts(DefaultResolver):
+    """Knows some names by itself."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        super().__init__()
+        self._known = known
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+        return await super().resolve(self._known.get(host, host), port, family)
+
+
+@pytest_asyncio.fixture
+async def http(target: Target) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(resolver=_Hosts(target.hosts))
+    async with aiohttp.ClientSession(connector=connector) as session:
         yield session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "environments"
@@ -22,6 +22,8 @@ class Target:
     token: str = ""
     user: str = ""
     password: str = ""
+    #: Addresses of names that no name server knows, such as those of an installation that is not live yet.
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(name: str, environ: Mapping[str, str]) -> Target:
@@ -43,6 +45,7 @@ def load(name: str, environ: Mapping[str, str]) -> Target:
         token=environ.get("E2E_TOKEN", ""),
         user=environ.get("E2E_USER", ""),
         password=environ.get("E2E_PASSWORD", ""),
+        hosts=dict(pair.split("=", 1) for pair in environ.get("E2E_HOSTS", "").split(",") if "=" in pair),
     )
 
 

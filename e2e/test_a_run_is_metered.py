@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import aiohttp
 from pages.console import Console
 from playwright.async_api import expect
@@ -39,7 +41,7 @@ async def test_a_key_opens_the_gateway_until_it_is_revoked(
     console: Console, http: aiohttp.ClientSession
 ) -> None:
     instance = await console.first_instance()
-    name = "E2E key"
+    name = f"E2E key {uuid4().hex[:6]}"
     key = await instance.create_key(name)
     url, body = f"{console.target.gateway_url}/v1/runs", {"input": "Hello"}
     headers = {"X-API-Key": key}

@@ -70,8 +70,8 @@ async def _demo(args: argparse.Namespace, state: State, began: float) -> int:
     if state.demo is None:
         raise StackError("this stack has no demo tenant")
     console = Console()
-    console.print(f"console  [link={state.urls.console_url}]{state.urls.console_url}[/link]")
-    console.print(f"gateway  {state.urls.gateway_url}    API key {state.demo.api_key}")
+    console.print(f"  gateway          {state.urls.gateway_url}    API key {state.demo.api_key}")
+    up.show_sign_in(state)
     traffic = Traffic(state.urls.gateway_url, state.demo, args.seed, args.clients)
     stopping = asyncio.Event()
     with contextlib.suppress(NotImplementedError):

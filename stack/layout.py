@@ -145,7 +145,6 @@ class Layout:
     def edge_services(self) -> list[ChildSpec]:
         """Return the HTTP services: they start without the servers and wait for them."""
         console_api, console = self._sign_in()
-        console["RUNMETER_CONSOLE_ACCESS_TOKEN"] = self.demo.admin_token
         services = [
             self._service("runner", "runner", self.ports["runner"]),
             self._service("gateway", "gateway", self.ports["gateway"]),

@@ -157,8 +157,7 @@ def show(found: State, *, as_json: bool, processes: bool = False) -> None:
         print(f"  {name.removesuffix('_url').replace('_', ' '):16} {value}")
     if found.demo is not None:
         print(f"  {'demo API key':16} {found.demo.api_key}")
-    if (file := _password_file(found)) is not None:
-        _show_sign_in(found, file)
+    show_sign_in(found)
     for process in found.processes if processes else []:
         print(
             f"  {process.name:16} {process.state:10} pid {process.pid or '-':<8} restarts {process.restarts}"
@@ -173,8 +172,10 @@ def _password_file(found: State) -> Path | None:
     return password.path(data_dir().resolve())
 
 
-def _show_sign_in(found: State, file: Path) -> None:
+def show_sign_in(found: State) -> None:
     """Say where to sign in and as whom; the password itself only to somebody who looks at a terminal."""
+    if (file := _password_file(found)) is None:
+        return
     print(f"  {'sign in at':16} {found.urls.console_url}/sign-in")
     print(f"  {'as':16} {', '.join(user.email for user in USERS.values())}")
     print(f"  {'password in':16} {file}")

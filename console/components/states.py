@@ -27,12 +27,19 @@ def loading(what: str, count: int = 3, shape: Shape = "cards") -> None:
 
 
 def empty(
-    title: str, hint: str, *, symbol: str = "inbox", action: str = "", href: str = "", testid: str = "empty"
+    title: str,
+    hint: str,
+    *,
+    symbol: str = "inbox",
+    action: str = "",
+    href: str = "",
+    testid: str = "empty",
+    heading: str = "h2",
 ) -> None:
-    """Say that there is nothing, and lead to where something comes from."""
+    """Say that there is nothing, and lead to where something comes from. `heading`: h1 if that is all."""
     with box("div", "rm-state", testid=testid):
         _mark(symbol)
-        Text("h2", title)
+        Text(heading, title)
         Text("p", hint)
         if href:
             link_button(action, href)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from nicegui import ui
 
-from console import theme
+from console import session_keys, theme
 from console.api import ApiError
 from console.calls import account as accounts
 from console.calls.account import Account
@@ -20,7 +20,6 @@ from console.components.icon import icon
 from console.components.loaded import toast
 from console.components.org_switcher import OrgSwitcher
 from console.components.text import Text, box
-from console.pages.instance.chat import revoke_keys
 from console.services import Services
 from console.session import HOME_PATH, THEMES, Theme, locale
 
@@ -173,7 +172,7 @@ class _Navigation:
 
     def _sign_out_button(self) -> None:
         async def sign_out() -> None:
-            await revoke_keys(self._visitor)
+            await session_keys.revoke(self._visitor)
             try:
                 where = await self._services.sessions.sign_out()
             except ApiError as error:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import msgspec
 from nicegui import ui
 
+from console.components.button import link_button
 from console.components.chart import Series, live_chart
+from console.components.icon import icon
 from console.components.text import Text, box
 from console.components.tile import Formula, tile
 from console.pages.frame import static_url
@@ -15,6 +17,17 @@ from console.pages.instance.context import InstanceContext
 
 _FAILED = ("failed", "limit_exceeded", "lost")
 _MICRO = 1e-6
+
+
+def out_of_credits() -> None:
+    """Say so as soon as nothing is left; shown and taken away again by the live figures."""
+    with box("div", "rm-note rm-note--bad", testid="out-of-credits") as banner:
+        banner.props('data-live-empty hidden role="status"')
+        icon("credit_card_off")
+        with box("div", "rm-grow"):
+            Text("strong", "Your organisation has no credits left.")
+            Text("p", "What runs still hold is not available to new ones.", "rm-small")
+        link_button("Add credits", "/account/buy?kind=credits", small=True)
 
 
 def live_tiles() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from fastapi import Request
 from fastapi.responses import HTMLResponse
 from nicegui import app
 
+from console import session_keys
 from console.pages.instance import snippets
-from console.pages.instance.channels import WIDGET_KEYS
 from console.services import Services
 
 _PAGE = """<!doctype html>
@@ -22,16 +21,10 @@ def register(services: Services) -> None:
     """Add the page."""
 
     @app.get("/preview/widget/{instance_id}", include_in_schema=False)
-    def preview(request: Request, instance_id: str) -> HTMLResponse:
+    def preview(instance_id: str) -> HTMLResponse:
         if not services.sessions.signed_in():
             return HTMLResponse(_PAGE.format(body="Sign in to see the preview."), 401)
-        kept = (services.sessions.storage.get(WIDGET_KEYS) or {}).get(instance_id)
-        origin = f"{request.url.scheme}://{request.url.netloc}"
+        kept = session_keys.kept(services.sessions.visitor(), instance_id, session_keys.PREVIEW)
         if not kept:
-            return HTMLResponse(
-                _PAGE.format(
-                    body="<p>Add or rotate a widget here to see it at work: its key is known to the console "
-                    f"only right after it was made. Allow <code>{escape(origin)}</code> as an origin.</p>"
-                )
-            )
+            return HTMLResponse(_PAGE.format(body="The preview has ended. Open it again on Channels."), 404)
         return HTMLResponse(_PAGE.format(body=snippets.widget(escape(services.gateway_url), escape(kept))))

@@ -55,6 +55,7 @@ def _page(visitor: Visitor, run_id: str, instance_id: str) -> None:
                 action="My Instances",
                 href=HOME_PATH,
                 testid="not-found",
+                heading="h1",
             )
         else:
             _draw(found[0], found[1], shown)

@@ -82,6 +82,7 @@ function drawTiles() {
     const window = state.minute.get(start);
     if (window) for (const name of config.fields) hour[name] += window[name];
   }
+  for (const banner of all("[data-live-empty]")) banner.hidden = state.wallet.available_micro > 0;
   const sources = { total: state.total, wallet: state.wallet, hour };
   for (const element of all("[data-live-value]")) {
     element.formula ??= JSON.parse(element.dataset.liveValue);

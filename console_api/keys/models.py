@@ -103,7 +103,7 @@ class Key(BaseModel):
     created_by: str
     expires_at_ms: int = Field(description="0 is never")
     revoked_at_ms: int = Field(description="0: not revoked")
-    last_used_at_ms: int = Field(description="0: not yet; up to a minute late")
+    last_used_at_ms: int = Field(description="0: not yet; up to half a minute late")
     rotated_from: str | None
 
 

@@ -37,6 +37,53 @@ class InstancePage:
         await expect(self.page.get_by_test_id("chat-facts").last).to_be_visible(timeout=60_000)
         return self.page.get_by_test_id("chat-answer").last
 
+    async def ask_and_be_refused(self, question: str) -> Locator:
+        """Ask in the test chat what cannot be paid; return what it says."""
+        await self.page.get_by_test_id("open-chat").click()
+        await self.page.get_by_label("Message").fill(question)
+        await self.page.keyboard.press("Enter")
+        refused = self.page.locator(".rm-bubble--bad").last
+        await expect(refused).to_be_visible(timeout=60_000)
+        return refused
+
+    async def upload(self, name: str, kind: str, content: bytes) -> None:
+        """Upload a file on *Data & Training*; wait until it can be asked about."""
+        await self.tab("data")
+        await (
+            self.page.get_by_test_id("upload")
+            .locator("input[type=file]")
+            .set_input_files([{"name": name, "mimeType": kind, "buffer": content}])
+        )
+        row = self.page.get_by_test_id("source").filter(has_text=name)
+        await expect(row.get_by_test_id("status")).to_have_text("Ready", timeout=90_000)
+
+    async def search(self, question: str) -> Locator:
+        """Look at what it finds for a question; return the pieces."""
+        await self.page.get_by_test_id("knowledge-query").fill(question)
+        await self.page.keyboard.press("Enter")
+        return self.page.get_by_test_id("hits")
+
+    async def add_widget(self, origin: str) -> str:
+        """Make a widget key for pages of an origin; return the snippet to paste."""
+        await self.tab("channels")
+        await self.page.get_by_test_id("add-widget").click()
+        await self.page.get_by_label("Allowed origins").fill(origin)
+        await self.page.get_by_test_id("widget-create").click()
+        snippet = await self.page.get_by_test_id("snippet").inner_text()
+        await self.page.get_by_test_id("copied").click()
+        return snippet
+
+    async def limit(self, label: str, to: str) -> None:
+        """Set a limit on *Usage & limits*; empty takes it away."""
+        await self.tab("usage")
+        await self.page.get_by_label(label).fill(to)
+        await self.page.get_by_test_id("save-limits").click()
+        await expect(self.page.get_by_text("Limits saved.")).to_be_visible()
+
+    async def steps_done(self) -> list[str]:
+        """Return the first steps that are ticked off on *Overview*."""
+        return await self.page.locator("[data-testid=step][data-state=done] h3").all_inner_texts()
+
     async def create_key(self, name: str) -> str:
         """Make a secret key on *Channels*; return it."""
         await self.tab("channels")
@@ -48,6 +95,7 @@ class InstancePage:
         return key
 
     async def revoke_key(self, name: str) -> None:
+        await self.tab("channels")
         row = self.page.get_by_test_id("key").filter(has_text=name).filter(has_text="Active")
         await row.get_by_role("button", name=f"Revoke {name}").click()
         await self.page.get_by_test_id("confirm").click()

@@ -39,7 +39,7 @@ class ControlSettings(Settings):
     outbox_keep_s: int = Field(default=7 * 86_400, ge=60)
     #: All projections are written again this often, and whenever Redis was restarted.
     project_every_s: int = Field(default=600, ge=1, le=86_400)
-    collect_last_used_every_s: int = Field(default=30, ge=1, le=86_400)
+    collect_last_used_every_s: int = Field(default=5, ge=1, le=86_400)
 
 
 class WebhookSettings(Settings):

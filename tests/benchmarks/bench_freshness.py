@@ -19,6 +19,7 @@ from bench_events import price_book
 from bench_rig import process
 from bench_stack import paused
 from playwright.async_api import async_playwright
+from signing_in import sign_in
 
 from kit import clickhouse_client, redis_client
 from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
@@ -181,6 +182,7 @@ async def _browser(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
             args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = await browser.new_page()
+        await sign_in(page, stack)
         await page.goto(f"{stack['console_url']}/account/instances/{stack['demo']['instance_id']}")
         tile = page.get_by_test_id("runs")
         await tile.wait_for()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import weaviate_server
 from msgspec import Struct
 
 from kit import embeddings, vectors
@@ -20,9 +20,6 @@ from kit.vectors.port import Chunk, Generation, Place, Question, VectorStore
 from stack import ports, servers
 from stack.process import Child
 from streams.warehouse import migrate
-
-sys.path.append(str(Path(__file__).parents[1]))
-import weaviate_server
 
 _FOLDER = Path(__file__).parent / "retrieval"
 _K = 5

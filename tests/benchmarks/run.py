@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))  # what benchmarks and tests share
 import bench_credits
 import bench_freshness
 import bench_gateway

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
+from signing_in import sign_in
 
 from kit import clickhouse_client, redis_client
 from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
@@ -49,6 +50,7 @@ async def page(stack: Stack) -> AsyncIterator[Page]:
             executable_path=shutil.which("chromium"), args=_CHROMIUM_ARGS
         )
         opened = await browser.new_page()
+        await sign_in(opened, stack)
         await opened.goto(f"{stack['console_url']}/account/instances/{stack['demo']['instance_id']}")
         yield opened
         await browser.close()

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from console import gateway
+from console import gateway, session_keys
 from console.calls import keys as calls
 from console.calls.keys import Key, ShownKey
 from console.components import states
@@ -47,7 +47,8 @@ class _Channels:
 
     def _draw(self, found: tuple[Key, ...]) -> None:
         widgets = [key for key in found if key.kind == "widget" and key.status == "active"]
-        others = [key for key in found if key.kind != "widget" or key.status != "active"]
+        widgets = [key for key in widgets if key.name != session_keys.PREVIEW]
+        others = [key for key in found if key not in widgets]
         with box("div", "rm-stack"):
             self._draw_widgets(widgets)
             self._draw_keys(others)
@@ -71,11 +72,10 @@ class _Channels:
                     symbol="chat_bubble",
                     testid="no-widget",
                 )
-                return
             with box("div", "rm-stack"):
                 for key in widgets:
                     self._draw_widget(key)
-                self._draw_preview(widgets[0])
+                self._draw_preview()
 
     def _draw_widget(self, key: Key) -> None:
         with box("div", "rm-stack rm-stack--tight", testid="widget-key"):
@@ -107,7 +107,7 @@ class _Channels:
                 "rm-muted rm-small",
             )
 
-    def _draw_preview(self, key: Key) -> None:
+    def _draw_preview(self) -> None:
         place = box("div")
         with place:
             Text("p", "Checking the gateway's widget…", "rm-muted rm-small")
@@ -124,12 +124,32 @@ class _Channels:
                             f"The gateway at {url} serves no widget script, so it cannot be previewed.",
                         )
                     return
-                Text("h3", "Preview")
-                frame = box("iframe", "rm-frame", testid="widget-frame")
-                frame.props["title"] = "Preview of the chat widget"
-                frame.props["src"] = f"/preview/widget/{quote(self._context.instance_id, safe='')}"
+                self._draw_frame()
 
         ui.timer(0, check, once=True)
+
+    def _draw_frame(self) -> None:
+        """Draw the widget at work, once asked: it gets a key of this session, and its runs are real."""
+        context = self._context
+
+        @ui.refreshable
+        def frame() -> None:
+            if session_keys.kept(context.visitor, context.instance_id, session_keys.PREVIEW):
+                drawn = box("iframe", "rm-frame", testid="widget-frame")
+                drawn.props["title"] = "Preview of the chat widget"
+                drawn.props["src"] = f"/preview/widget/{quote(context.instance_id, safe='')}"
+                return
+            Button("Show it", show, look="secondary", symbol="visibility", testid="show-preview")
+
+        async def show() -> None:
+            url = ui.context.client.request.url
+            origin = f"{url.scheme}://{url.netloc}"
+            if await attempt(session_keys.preview_key(context.visitor, context.instance_id, origin)):
+                frame.refresh()
+
+        Text("h3", "Preview")
+        Text("p", "The widget on a page of this console. Runs are real.", "rm-muted rm-small")
+        frame()
 
     def _ask_for_widget(self) -> None:
         with dialog("Add a widget", "It opens only on pages of these addresses.") as asked:

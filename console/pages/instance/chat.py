@@ -7,28 +7,20 @@ a few hours, and is kept on the server.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from decimal import Decimal, InvalidOperation
 
 from nicegui import ui
 
-from console import gateway
+from console import gateway, session_keys
 from console.api import ApiError, SignedOut
-from console.calls import keys
 from console.components.button import Button
 from console.components.text import Text, box
 from console.gateway import Said
 from console.pages.instance.context import InstanceContext
-from console.visitor import Visitor
 
-_KEYS = "chat_keys"
-_KEY_LIVES_MS = 8 * 3_600_000
-_EARLY_MS = 600_000
 _KEPT_MESSAGES = 40
+_MAX_SOURCES = 20
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
-#: How the key is called in the list of keys.
-CHAT_KEY = "Test chat"
 
 
 class ChatDrawer:
@@ -149,6 +141,8 @@ class ChatDrawer:
             bubble.text = f"No answer: the run ended as {status.replace('_', ' ')}."
             bubble.classes("rm-bubble--bad")
             self._messages.pop()
+        with self._log:
+            _sources(closing.get("citations"))
         usage = closing.get("usage")
         with self._log, box("p", "rm-bubble__facts", testid="chat-facts"):
             if isinstance(usage, dict):
@@ -164,29 +158,11 @@ class ChatDrawer:
 
     async def _key(self, *, fresh: bool) -> tuple[str, bool]:
         """Return this session's key for the instance, and whether it was made now: where none lasts."""
-        storage = self._context.visitor.storage
-        known = dict(storage.get(_KEYS) or {})
-        name = f"{self._context.visitor.org_id}/{self._context.instance_id}"
-        now_ms = int(time.time() * 1000)
-        kept = known.get(name)
-        if kept and not fresh and kept["expires_at_ms"] - _EARLY_MS > now_ms:
-            return str(kept["key"]), False
-        made = await keys.create(
-            self._context.visitor,
-            self._context.instance_id,
-            kind="secret",
-            name=CHAT_KEY,
-            scopes=("runs:write",),
-            expires_at_ms=now_ms + _KEY_LIVES_MS,
-        )
-        known[name] = {
-            "key": made.key,
-            "key_id": made.key_id,
-            "instance_id": self._context.instance_id,
-            "expires_at_ms": made.expires_at_ms,
-        }
-        storage[_KEYS] = known
-        return made.key, True
+        visitor, instance_id = self._context.visitor, self._context.instance_id
+        kept = session_keys.kept(visitor, instance_id, session_keys.CHAT)
+        if kept and not fresh:
+            return kept, False
+        return await session_keys.chat_key(visitor, instance_id), True
 
     def _to_end(self) -> None:
         ui.run_javascript(
@@ -195,11 +171,19 @@ class ChatDrawer:
         )
 
 
-async def revoke_keys(visitor: Visitor) -> None:
-    """Revoke the keys that this session's chats were given; one that cannot be ends by itself."""
-    for kept in dict(visitor.storage.get(_KEYS) or {}).values():
-        with contextlib.suppress(ApiError):
-            await keys.revoke(visitor, kept["instance_id"], kept["key_id"])
+def _sources(citations: object) -> None:
+    """Name what an answer rests on, under the numbers by which its text refers to it."""
+    if not isinstance(citations, list) or not citations:
+        return
+    with box("div", "rm-sources", testid="chat-sources"):
+        Text("strong", "Sources")
+        with box("ol"):
+            for one in citations[:_MAX_SOURCES]:
+                page = f"page {one['page']}" if one.get("page") else ""
+                place = ", ".join(filter(None, (str(one.get("section", "")), page)))
+                title = str(one.get("title") or one.get("url") or "Source")
+                line = Text("li", f"{title}, {place}" if place else title)
+                line.props["value"] = str(one["number"])
 
 
 def _micro(usage: dict[str, object]) -> int:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from console import session_keys
 from console.api import ApiError, NotOffered
 from console.calls import instances, keys, knowledge
 from console.components.button import Button, link_button
 from console.components.icon import icon
 from console.components.loaded import Loaded
 from console.components.text import Text, box
-from console.pages.instance.chat import CHAT_KEY
 from console.pages.instance.context import InstanceContext
 
 _EVERY_S = 10.0
@@ -67,8 +67,11 @@ async def _state(context: InstanceContext) -> _State:
     return _State(
         branded=bool(branding and (branding.title or branding.colour or branding.logo_url)),
         taught=taught,
-        keyed=any(key.kind in ("secret", "mcp") and key.name != CHAT_KEY for key in active),
-        embedded=any(key.kind == "widget" and key.last_used_at_ms for key in active),
+        keyed=any(key.kind in ("secret", "mcp") and key.name not in session_keys.NAMES for key in active),
+        embedded=any(
+            key.kind == "widget" and key.last_used_at_ms and key.name not in session_keys.NAMES
+            for key in active
+        ),
         tested=instance.totals.started > 0,
     )
 

@@ -26,6 +26,18 @@ _KINDS = {"file": "Files", "url": "Page", "site": "Website", "text": "Text", "qa
 _NAMES = {**_KINDS, "upload": "File", "file": "File"}
 _DONE = ("ready", "failed")
 _UNIT = 1024
+_CHOOSER_HEADER = """
+<div class="rm-upload-head">
+  <q-btn flat no-caps class="rm-upload-choose" label="Drop files here, or choose them"
+    @click="props.pickFiles" />
+  <q-uploader-add-trigger @vue:mounted="node => node.el.setAttribute('aria-label', 'Files')" />
+</div>
+"""
+_CHOOSER_LIST = """
+<p v-for="file in props.files" :key="file.__key" class="rm-upload-file" role="status">
+  {{ file.name }} · {{ file.__status === 'failed' ? 'was not accepted' : file.__progressLabel }}
+</p>
+"""
 
 
 def draw(context: InstanceContext) -> None:
@@ -152,14 +164,16 @@ class _Data:
             "PDF, Word, PowerPoint, Excel, HTML, Markdown or text, up to 25 MB each.",
             "rm-muted rm-small",
         )
-        ui.upload(
+        chooser = ui.upload(
             multiple=True,
             max_file_size=_MAX_FILE_BYTES,
             auto_upload=True,
-            label="Drop files here, or choose them",
             on_upload=self._uploaded,
             on_rejected=lambda: toast("That file is too big: at most 25 MB.", bad=True),
-        ).props("flat color=transparent text-color=inherit data-testid=upload")
+        ).props("flat data-testid=upload")
+        # Quasar's own header and list have buttons of an icon alone, which nothing reads aloud.
+        chooser.add_slot("header", _CHOOSER_HEADER)
+        chooser.add_slot("list", _CHOOSER_LIST)
 
     async def _uploaded(self, event: Any) -> None:
         content = await event.file.read()

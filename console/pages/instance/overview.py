@@ -9,12 +9,13 @@ from console.components.text import Text, box, link
 from console.pages.instance.checklist import checklist
 from console.pages.instance.context import InstanceContext
 from console.pages.instance.snippets import QUICK_STARTS
-from console.pages.live_usage import connect, live_charts, live_tiles
+from console.pages.live_usage import connect, live_charts, live_tiles, out_of_credits
 from console.pages.signed_in import card_head
 
 
 def draw(context: InstanceContext) -> None:
     with box("div", "rm-stack"):
+        out_of_credits()
         checklist(context)
         live_tiles()
         live_charts()

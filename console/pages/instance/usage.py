@@ -16,7 +16,7 @@ from console.components.table import Column, table
 from console.components.text import Text, box, when
 from console.pages.instance import forecast, limits
 from console.pages.instance.context import InstanceContext
-from console.pages.live_usage import connect, live_charts, live_tiles
+from console.pages.live_usage import connect, live_charts, live_tiles, out_of_credits
 from console.pages.run import duration
 from console.pages.signed_in import card_head
 from console.session import zone
@@ -34,6 +34,7 @@ _GROUPS = {"none": "Nothing", "model": "Model", "channel": "Channel", "status": 
 
 def draw(context: InstanceContext) -> None:
     with box("div", "rm-stack"):
+        out_of_credits()
         live_tiles()
         forecast.draw(context)
         _Usage(context)
