@@ -8,6 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 ENV_STAMP := $(VENV)/.synced
+TEST_PROCESSES ?= 2
 KAFKA := build/kafka
 KAFKA_STAMP := $(KAFKA)/.fetched
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
@@ -69,7 +70,8 @@ down: ## Stop the stack
 	@$(BIN)/runmeter down $(ARGS)
 
 test: setup browser ## Run every test (ARGS="-k name" is passed on)
-	@$(BIN)/python -m pytest $(ARGS)
+	@# Much of a test is waiting. Files stay together, and so does all that needs the whole stack.
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 lint: $(ENV_STAMP) ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from console_api import errors
+from console_api.analysts.endpoints import router as analysts
 from console_api.audit.endpoints import router as audit
 from console_api.auth.endpoints import router as auth
 from console_api.auth.service import people_of
@@ -32,6 +33,8 @@ from console_api.knowledge.running import KnowledgeConfig
 from console_api.ledger.endpoints import router as ledger
 from console_api.live.endpoints import router as live
 from console_api.live.service import LiveService
+from console_api.meters.endpoints import defining as meters_defining
+from console_api.meters.endpoints import router as meters
 from console_api.metrics import Metrics
 from console_api.orders.endpoints import router as orders
 from console_api.orders.provisioning import Reached
@@ -70,6 +73,7 @@ _CONTROL = (
     connectors,
     conversations,
     keys,
+    meters_defining,
     orders,
     orgs,
     subscriptions,
@@ -145,7 +149,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan(config, clock, metrics),
     )
-    for router in (auth, instances, usage, runs, wallet, ledger, live, health):
+    for router in (auth, instances, usage, meters, analysts, runs, wallet, ledger, live, health):
         app.include_router(router)
     for router in _CONTROL if config.control else ():
         app.include_router(router)

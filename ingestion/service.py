@@ -50,7 +50,9 @@ async def serve() -> int:
     async def readiness() -> dict[str, str]:
         return {} if consumer.connected else {"kafka": "requests are not being read"}
 
-    ops = await ops_server.serve(settings.metrics_port, readiness) if settings.metrics_port else None
+    ops = None
+    if settings.metrics_port:
+        ops = await ops_server.serve(settings.metrics_port, readiness, settings.metrics_host)
     try:
         return await _until_told(consumer)
     finally:

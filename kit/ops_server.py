@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 Readiness = Callable[[], Awaitable[dict[str, str]]]
 
 
-async def serve(port: int, readiness: Readiness) -> web.AppRunner:
-    """Serve on loopback until the returned runner is cleaned up. `port=0` picks a free one."""
+async def serve(port: int, readiness: Readiness, host: str = "127.0.0.1") -> web.AppRunner:
+    """Serve until the returned runner is cleaned up. `port=0` picks a free one."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -29,5 +29,5 @@ async def serve(port: int, readiness: Readiness) -> web.AppRunner:
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
     return runner

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import checkpoints, correct, demo, rebuild, reconcile, replay, up
+from stack import checkpoints, correct, demo, rebuild, reconcile, replay, up, warehouse
 from stack.errors import StackError
 from stack.secrets import command as secrets
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "correct": Command("correct what runs cost, or charge late usage", correct.add_arguments, correct.run),
     "checkpoint": Command("copy Valkey's state now", checkpoints.add_arguments, checkpoints.run),
     "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),
+    "warehouse": Command("the history's schema, and who may read it", warehouse.add_arguments, warehouse.run),
     "secrets": Command("check what Vault is to deliver", secrets.add_arguments, secrets.run),
     "status": Command("show what runs", up.add_json_argument, up.status),
     "down": Command("stop the stack", up.add_json_argument, up.down),

@@ -129,7 +129,9 @@ class WorkerApp(faust.App):
             await _topics_exist(self._kafka, {topic.name for topic in self._role.topics})
             await self._role.start(self._reader)
             if self._settings.metrics_port:
-                self._ops = await ops_server.serve(self._settings.metrics_port, self._watchdog.readiness)
+                self._ops = await ops_server.serve(
+                    self._settings.metrics_port, self._watchdog.readiness, self._settings.metrics_host
+                )
             await self._watchdog.start()
 
     async def on_stop(self) -> None:

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from containers import environment, free_ports
 
+_BROWSER_TESTS = Path(__file__).resolve().parents[1] / "e2e"
 #: A host name that no name server knows.
 QA_CONSOLE = "console.qa.runmeter.example"
 
@@ -51,3 +53,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield {**json.loads(started.stdout), **outside, "data_dir": str(data_dir)}
     finally:
         runmeter("down")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the processes that share the tests one alone starts the whole stack, which takes longest."""
+    for item in items:
+        whole = "stack" in getattr(item, "fixturenames", ()) or item.path.is_relative_to(_BROWSER_TESTS)
+        item.add_marker(pytest.mark.xdist_group("stack" if whole else str(item.path)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("stack",))  # type: ignore[union-attr]

@@ -46,6 +46,7 @@ class IngestionSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="RUNMETER_INGESTION_")
     spool_dir: Path = Path(".runmeter/spool/ingestion")
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     concurrency: int = Field(default=2, ge=1, le=64)
     #: The whole of one source, whatever its stages.

@@ -145,4 +145,5 @@ class WorkerSettings(Settings):
     #: How long the warehouse gathers rows for one insert, and the metering worker events for one script.
     flush_interval_ms: int = Field(default=150, ge=1, le=60_000)
     gather_ms: int = Field(default=10, ge=0, le=1_000)
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65_535)

@@ -35,6 +35,8 @@ class ClickHouseSettings(Settings):
     password: SecretStr = SecretStr("")
     database: str = "runmeter"
     query_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+    #: How long raw events are kept; 0 is for ever. Runs and the ledger, which are the books, always are.
+    raw_events_days: int = Field(default=0, ge=0, le=36_500)
 
 
 class DatabaseSettings(Settings):

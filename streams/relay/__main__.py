@@ -41,7 +41,9 @@ async def main() -> None:
             problems["redis"] = "away"
         return problems
 
-    ops = await ops_server.serve(worker.metrics_port, readiness) if worker.metrics_port else None
+    ops = None
+    if worker.metrics_port:
+        ops = await ops_server.serve(worker.metrics_port, readiness, worker.metrics_host)
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(relay.run()),
         asyncio.create_task(reaper.run()),

@@ -16,9 +16,11 @@ from clickhouse_connect.driver.client import Client
 
 from kit import clickhouse_client, logs
 from kit.settings import ClickHouseSettings, StackSettings, load
+from schemas import rows
 
 log = logging.getLogger(__name__)
 
+_RAW = (rows.RUN_EVENTS, rows.TOKEN_EVENTS, rows.TOOL_CALL_EVENTS)
 _DIRECTORY = Path(__file__).parent / "migrations"
 _JOURNAL = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -78,13 +80,30 @@ def apply(client: Client, wanted: list[Migration]) -> list[Migration]:
     return missing
 
 
+def retain(client: Client, days: int) -> None:
+    """Have raw events deleted so many days after they were recorded; 0: never. Changes only what differs."""
+    for table in _RAW:
+        engine = client.query(
+            "SELECT engine_full FROM system.tables "
+            "WHERE database = currentDatabase() AND name = {table:String}",
+            parameters={"table": table.name},
+        ).result_rows[0][0]
+        found = re.search(r" TTL .*?\btoIntervalDay\((\d+)\)", engine)
+        if (int(found[1]) if found else 0) == days:
+            continue
+        change = f"MODIFY TTL toDateTime(recorded_at) + toIntervalDay({days})" if days else "REMOVE TTL"
+        client.command(f"ALTER TABLE {table.name} {change}")
+        log.info("retention changed", extra={"table": table.name, "days": days})
+
+
 def bring_up_to_date(settings: ClickHouseSettings) -> None:
-    """Create the database and apply every missing migration."""
+    """Create the database, apply every missing migration, and set how long raw events are kept."""
     admin = clickhouse_client.connect_sync(settings, "default")
     admin.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
     admin.close()
     client = clickhouse_client.connect_sync(settings)
     apply(client, migrations())
+    retain(client, settings.raw_events_days)
     client.close()
 
 

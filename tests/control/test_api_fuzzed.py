@@ -70,7 +70,12 @@ async def test_the_console_api_never_breaks(market: Market) -> None:
     owner = await market.org("Fuzzed", tenant_id=TENANT)
     org_id = (await market.call(owner, "GET", "/account"))[1]["org_id"]
     operator = await add_token(market.redis, TENANT, role="operator")
-    ids = {"org_id": org_id, "user_id": await market.member(owner, "viewer"), "code": "starter"}
+    ids = {
+        "org_id": org_id,
+        "user_id": await market.member(owner, "viewer"),
+        "code": "starter",
+        "slug": "runs",
+    }
     wrong = []
     for operation in operations(market.stack["console_api_url"]):
         for headers in (owner, operator):

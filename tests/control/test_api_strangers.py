@@ -20,7 +20,7 @@ from stripe_server import signed
 from waiting import eventually
 
 #: Names that mean something within the caller's own tenant only.
-OWN_NAMES = {"code", "model"}
+OWN_NAMES = {"code", "model", "slug"}
 #: Who posts there is known by a signature, not by a token.
 SIGNED = {"/api/v1/webhooks/stripe", "/api/v1/webhooks/saleor"}
 #: Reads, although it is a POST: a question does not belong into a URL.

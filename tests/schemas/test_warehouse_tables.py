@@ -11,7 +11,7 @@ from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
 from schemas import rows
 from schemas.rows import Table
-from streams.warehouse import migrate
+from streams.warehouse import inspecting, migrate
 from streams.warehouse.migrate import Migration, MigrationChanged, migrations
 
 
@@ -67,7 +67,7 @@ def test_the_live_columns_are_those_the_sink_writes(client: Client) -> None:
     for table in rows.KNOWLEDGE:
         assert live(table) == [*table.columns.items(), ("recorded_at", "DateTime64(3, 'UTC')")], table.name
     expected = {table.name for table in rows.ALL + rows.KNOWLEDGE}
-    assert tables_of(client) == expected | {"schema_migrations"}
+    assert tables_of(client) == expected | {"schema_migrations", *inspecting.views(migrations())}
 
 
 def test_a_batch_sent_again_under_its_token_is_stored_once(client: Client) -> None:

@@ -19,6 +19,7 @@ from console_api.database.tables.conversations import Conversation, Turn
 from console_api.database.tables.directory import Invitation, Membership, Org, Tenant, User
 from console_api.database.tables.instances import ApiKey, Instance, InstanceConfig
 from console_api.database.tables.knowledge import KnowledgeSource
+from console_api.database.tables.meters import MeterDefinition
 
 __all__ = [
     "ApiKey",
@@ -34,6 +35,7 @@ __all__ = [
     "KnowledgeSource",
     "Lease",
     "Membership",
+    "MeterDefinition",
     "Order",
     "Org",
     "OutboxRow",

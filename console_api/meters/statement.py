@@ -1,0 +1,186 @@
+"""From a meter and a question to one SELECT.
+
+Every piece of it is written here, in `sources` or in `windows`; what callers send is bound as parameters. The
+one thing that is not is the name of a dimension, which `models.Dimension` keeps to letters, digits and `_`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from console_api.auth.models import Principal
+from console_api.meters import windows
+from console_api.meters.models import OTHER, Format, Meter, MeterQuestion
+from console_api.meters.sources import SOURCES, Column, column
+
+#: Of every meter: the org, which OpenMeter calls the subject.
+SUBJECT = "org_id"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_FORMATS: dict[Format, str] = {
+    "json": "JSONEachRow",
+    "csv": "CSVWithNames",
+    "parquet": "Parquet",
+    "arrow": "ArrowStream",
+}
+#: `{measure}` of rows where `{where}`; nothing to take it of is NULL, but no rows are 0.
+_AGGREGATES = {
+    "sum": "sumIf({measure}, {where})",
+    "count": "countIf({where})",
+    "unique": "uniqExactIf({measure}, {where})",
+    "avg": "avgOrNullIf({measure}, {where})",
+    "min": "minOrNullIf({measure}, {where})",
+    "max": "maxOrNullIf({measure}, {where})",
+    "latest": "argMaxOrNullIf({measure}, (at, identity), {where})",
+    "percentile": "quantileTDigestOrNullIf({level:.6f})({measure}, {where})",
+}
+_ISO = "concat(replaceOne(toString(toTimeZone({}, 'UTC')), ' ', 'T'), 'Z')"
+#: A spreadsheet takes what begins so for a formula.
+_HARMLESS = "if(match({0}, '^[=+\\\\-@\\\\t\\\\r]'), concat('\\'', {0}), {0})"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL and what is bound in it."""
+
+    sql: str
+    parameters: dict[str, object]
+
+
+def dimensions(meter: Meter) -> dict[str, str]:
+    """Return what a meter may be grouped and filtered by, name → path."""
+    return {SUBJECT: f"$.{SUBJECT}", **meter.group_by}
+
+
+def largest(whose: Principal, meter: Meter, question: MeterQuestion) -> Statement:
+    """Return a SELECT of the `top_n` groups' `keys`, by the value of the whole range."""
+    rows, parameters = _rows(whose, meter, question, question.span.from_ms)
+    value = _aggregate(meter, "true")
+    sql = f"""SELECT {_keys(question)} AS keys
+FROM ({rows})
+GROUP BY keys
+ORDER BY {value} DESC NULLS LAST, keys
+LIMIT {{top_n:UInt32}}"""  # noqa: S608
+    return Statement(sql, {**parameters, "top_n": question.top_n})
+
+
+def values(
+    whose: Principal,
+    meter: Meter,
+    question: MeterQuestion,
+    kept: list[list[str]] | None,
+    form: Format,
+) -> Statement:
+    """Return the SELECT that answers the question, in a form; `kept`: the groups that are not `other`."""
+    before = windows.previous(question) if question.compare else None
+    earliest_ms = before.from_ms if before else question.span.from_ms
+    rows, parameters = _rows(whose, meter, question, earliest_ms)
+    counting = windows.counting(question.window)
+    number = counting.number.replace("{base:Int64}", "if(earlier, {previous_base:Int64}, {base:Int64})")
+    groups = [f"if(is_other, {{other:String}}, d{i}) AS g{i}" for i in range(len(question.group_by))]
+    is_other = f"NOT has({{kept:Array(Array(String))}}, {_keys(question)})" if kept is not None else "false"
+    sql = f"""SELECT {_columns(question, counting, form)}
+FROM
+(
+    SELECT
+        {number} AS n,
+        {"".join(f"{group}, " for group in groups)}
+        is_other,
+        {_aggregate(meter, "NOT earlier")} AS value_now,
+        {_aggregate(meter, "earlier")} AS value_before
+    FROM
+    (
+        SELECT
+            *,
+            at < fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC') AS earlier,
+            toDate32(toTimeZone(at, {{tz:String}})) AS local_day,
+            {is_other} AS is_other
+        FROM ({rows})
+    )
+    GROUP BY n, is_other{"".join(f", g{i}" for i in range(len(groups)))}
+)
+ORDER BY n, is_other{"".join(f", g{i}" for i in range(len(groups)))}
+FORMAT {_FORMATS[form]}"""  # noqa: S608
+    span, tz = question.span, question.tz
+    bound: dict[str, object] = {
+        "to_ms": span.to_ms,
+        "tz": tz.key,
+        "base": windows.base(question.window, span.from_ms, tz),
+        "previous_base": windows.base(question.window, earliest_ms, tz),
+        "other": OTHER,
+    }
+    if kept is not None:
+        bound["kept"] = kept
+    return Statement(sql, {**parameters, **bound})
+
+
+def _rows(
+    whose: Principal, meter: Meter, question: MeterQuestion, earliest_ms: int
+) -> tuple[str, dict[str, object]]:
+    """Return a SELECT of the rows that count (`at`, `identity`, `measure`, `d0` …) and its parameters."""
+    source = SOURCES[meter.event_type]
+    paths = dimensions(meter)
+    conditions = [
+        "tenant_id = {tenant_id:String}",
+        f"{source.at} >= fromUnixTimestamp64Milli({{earliest_ms:Int64}}, 'UTC')",
+        f"{source.at} < fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')",
+    ]
+    parameters: dict[str, object] = {
+        "tenant_id": whose.tenant_id,
+        "earliest_ms": earliest_ms,
+        "from_ms": question.span.from_ms,
+        "to_ms": question.span.to_ms,
+    }
+    if whose.org_id:
+        conditions.append("org_id = {org_id:String}")
+        parameters["org_id"] = whose.org_id
+    for i, (name, wanted) in enumerate(question.filters.items()):
+        conditions.append(f"has({{f{i}:Array(String)}}, {_column(meter, paths[name]).sql})")
+        parameters[f"f{i}"] = list(wanted)
+    measure = _column(meter, meter.value_path).sql if meter.value_path else "1"
+    picked = [f"{source.at} AS at", f"{source.identity} AS identity", f"{measure} AS measure"]
+    picked += [f"{_column(meter, paths[name]).sql} AS d{i}" for i, name in enumerate(question.group_by)]
+    rows = source.rows.format(condition=" AND ".join(conditions))
+    return f"SELECT {', '.join(picked)} FROM {rows}", parameters  # noqa: S608
+
+
+def _column(meter: Meter, path: str) -> Column:
+    found = column(SOURCES[meter.event_type], path)
+    if found is None:
+        raise ValueError(f"{meter.slug}: {meter.event_type} has no {path}")
+    return found
+
+
+def _aggregate(meter: Meter, where: str) -> str:
+    return _AGGREGATES[meter.aggregation].format(measure="measure", where=where, level=meter.percentile or 0)
+
+
+def _keys(question: MeterQuestion) -> str:
+    # Typed, because without a dimension an array has no type of its own.
+    names = ", ".join(f"d{i}" for i in range(len(question.group_by)))
+    return f"CAST([{names}], 'Array(String)')"
+
+
+def _columns(question: MeterQuestion, counting: windows.Counting, form: Format) -> str:
+    names = question.group_by
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError(f"not names: {names}")
+    start, end = (
+        f"toTimeZone({moment}, 'UTC')" if form in ("parquet", "arrow") else _ISO.format(moment)
+        for moment in (counting.start, counting.end)
+    )
+    shown = [_HARMLESS.format(f"g{i}") if form == "csv" else f"g{i}" for i in range(len(names))]
+    subject = shown[names.index(SUBJECT)] if SUBJECT in names else "CAST(NULL, 'Nullable(String)')"
+    columns = [f"{start} AS window_start", f"{end} AS window_end", f"{subject} AS subject"]
+    if form == "json":
+        pairs = ", ".join(f"'{name}', {sql}" for name, sql in zip(names, shown, strict=True))
+        columns += [f"CAST(map({pairs}), 'Map(String, String)') AS group_by"]
+    else:
+        columns += [f"{sql} AS `{name}`" for name, sql in zip(names, shown, strict=True)]
+    columns += ["is_other" if form in ("parquet", "arrow") else "CAST(is_other, 'Bool') AS is_other"]
+    columns += ["value_now AS value"]
+    if question.compare:
+        columns += ["value_before AS previous"]
+    elif form == "json":
+        columns += ["NULL AS previous"]
+    return ",\n    ".join(columns)
