@@ -209,7 +209,7 @@ async def test_bad_input_is_refused_with_a_problem(
         assert "gpt-4o-mini" in response.json()["allowed"]
 
 
-@pytest.mark.parametrize("key", ["", "nonsense", api_keys.mint("sk").key])
+@pytest.mark.parametrize("key", ["", "nonsense", api_keys.mint("sk").key], ids=["none", "odd", "unknown"])
 async def test_a_key_that_is_none_is_refused(client: httpx.AsyncClient, key: str) -> None:
     response = await client.post("/v1/runs", json={"input": "a"}, headers={"X-API-Key": key})
 
