@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from containers import environment
-from test_flow import eventually, redis, totals_in_redis  # noqa: F401 - `redis` is a fixture
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from openai import AsyncOpenAI
+from test_flow import eventually, redis, stored_run, totals_in_redis  # noqa: F401 - `redis` is a fixture
 
 from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
+from stack.seed import DEMO_ORIGIN
 
 Stack = dict[str, Any]
 
@@ -111,6 +116,103 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
         await eventually(gone, "the source is deleted", 60)
         assert await account.known("islands ferry") == []
         assert await rows_of(stack, source_id) == 0
+
+
+ISLANDS = "How long does delivery to the islands take?"
+ANSWER = "nine working days"
+
+
+async def by_rest(stack: Stack, client: httpx.AsyncClient) -> tuple[str, str]:
+    asked = await client.post(
+        f"{stack['gateway_url']}/v1/runs",
+        json={"input": ISLANDS},
+        headers={"X-API-Key": stack["demo"]["api_key"]},
+    )
+    assert asked.status_code == 200, asked.text
+    return asked.json()["run_id"], asked.json()["output"]
+
+
+async def by_openai(stack: Stack) -> tuple[str, str]:
+    async with AsyncOpenAI(base_url=f"{stack['gateway_url']}/v1", api_key=stack["demo"]["api_key"]) as client:
+        answer = await client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": ISLANDS}]
+        )
+    return answer.id, str(answer.choices[0].message.content)
+
+
+async def by_mcp(stack: Stack, key: str) -> tuple[str, str]:
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http,
+        Client(streamable_http_client(f"{stack['gateway_url']}/v1/mcp", http_client=http)) as client,
+    ):
+        result = await client.call_tool("ask", {"question": ISLANDS})
+    told: Any = result.structured_content
+    return told["run_id"], result.content[0].text  # type: ignore[union-attr]
+
+
+async def by_widget(stack: Stack, client: httpx.AsyncClient) -> tuple[str, str]:
+    page = {"Origin": DEMO_ORIGIN}
+    begun = await client.post(
+        f"{stack['gateway_url']}/v1/widget/session:init",
+        json={},
+        headers={**page, "X-API-Key": stack["demo"]["widget_key"]},
+    )
+    assert begun.status_code == 200, begun.text
+    asked = await client.post(
+        f"{stack['gateway_url']}/v1/runs",
+        json={"input": ISLANDS},
+        headers={**page, "Authorization": f"Bearer {begun.json()['session_token']}"},
+    )
+    assert asked.status_code == 200, asked.text
+    return asked.json()["run_id"], asked.json()["output"]
+
+
+async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_forgets_it(
+    stack: Stack,
+) -> None:
+    token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
+    async with (
+        httpx.AsyncClient(headers=token, timeout=30) as owner,
+        httpx.AsyncClient(timeout=60) as anybody,
+    ):
+        account = Account(stack, owner)
+        key = (await account("POST", "/api_keys", json={"kind": "mcp", "name": "Assistant"})).json()
+        made = await account("POST", "/sources:upload", files={"file": ("Delivery.pdf", pdf(PAGES))})
+        source_id = made.json()["source_id"]
+
+        async def ready() -> bool:
+            return await account.status(source_id) == "ready"
+
+        await eventually(ready, "the PDF is ready", 60)
+        answers = {
+            "api": await by_rest(stack, anybody),
+            "openai": await by_openai(stack),
+            "mcp": await by_mcp(stack, key["key"]),
+            "widget": await by_widget(stack, anybody),
+        }
+        assert {channel for channel, (_, text) in answers.items() if ANSWER in text} == set(answers)
+        for channel, (run_id, _) in answers.items():
+            status, tokens_in, tokens_out, _, charged = await stored_run(stack, run_id)
+            assert (status, await channel_of(stack, run_id)) == ("completed", channel)
+            assert min(tokens_in, tokens_out, charged) > 0
+
+        await account("DELETE", f"/sources/{source_id}")
+
+        async def gone() -> bool:
+            return await account.status(source_id) == "gone"
+
+        await eventually(gone, "the source is deleted", 60)
+        _, text = await by_rest(stack, anybody)
+        assert ANSWER not in text
+
+
+async def channel_of(stack: Stack, run_id: str) -> str:
+    async with await clickhouse_client.connect(ClickHouseSettings(url=stack["clickhouse_url"])) as client:
+        found = await client.query(
+            "SELECT channel FROM runs FINAL WHERE run_id = {run:String} AND status != 'started'",
+            parameters={"run": run_id},
+        )
+    return str(found.result_rows[0][0])
 
 
 async def rows_of(stack: Stack, source_id: str) -> int:
