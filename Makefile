@@ -31,7 +31,7 @@ endef
 
 java_is_new_enough = java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])'
 
-.PHONY: help setup browser demo up down test lint format types check bench faults env-example clean
+.PHONY: help setup browser demo up down test lint format types check bench faults screenshots env-example clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ bench: setup browser ## Measure, beside peers (ARGS="metering" for one part)
 faults: setup ## Break a running stack in every way there is, and count (ARGS="--list" names the faults)
 	@-$(call packages,ls /usr/lib/*/faketime/libfaketimeMT.so.1,libfaketime)
 	@$(BIN)/python tests/faults/run.py $(ARGS)
+
+screenshots: setup browser ## Take pictures of every page into docs/images
+	@$(BIN)/python e2e/screenshots.py
 
 env-example: $(ENV_STAMP) ## Write .env.example from kit/settings
 	@$(BIN)/python -m stack.env_example > .env.example
