@@ -25,7 +25,7 @@ async def test_qa_hosts_are_tested_by_environment_alone(
     if target.name != "local":
         pytest.skip("shows the same stack under other names: needs a local one")
     stack: dict[str, Any] = request.getfixturevalue("stack")
-    base = f"http://{QA_CONSOLE}:{stack['qa_console_port']}"
+    base = _named(stack["console_url"], QA_CONSOLE, stack["qa_console_port"])
     inherited = {
         # Where NiceGUI sees a test running, it serves nothing.
         name: value
@@ -54,16 +54,23 @@ async def test_qa_hosts_are_tested_by_environment_alone(
         await console.wait()
 
 
+def _named(url: str, host: str, port: int | None = None) -> str:
+    """The same address under another host's name."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{host}:{port or parts.port}").geturl()
+
+
 def _run_suite(
     base: str, stack: dict[str, Any], inherited: dict[str, str], target: Target
 ) -> subprocess.CompletedProcess[str]:
-    gateway, api = (f":{urlsplit(stack[name]).port}" for name in ("gateway_url", "console_api_url"))
     told = {
         "ENV": "qa",
         "E2E_BASE_URL": base,
-        "E2E_CP_URL": f"http://{QA_API}{api}",
-        "E2E_GATEWAY_URL": f"http://{QA_GATEWAY}{gateway}",
-        "E2E_HOSTS": ",".join(f"{name}=127.0.0.1" for name in (QA_CONSOLE, QA_GATEWAY, QA_API)),
+        "E2E_CP_URL": _named(stack["console_api_url"], QA_API),
+        "E2E_GATEWAY_URL": _named(stack["gateway_url"], QA_GATEWAY),
+        "E2E_HOSTS": ",".join(
+            f"{name}={urlsplit(stack['gateway_url']).hostname}" for name in (QA_CONSOLE, QA_GATEWAY, QA_API)
+        ),
         "E2E_USER": target.user,
         "E2E_PASSWORD": target.password,
     }

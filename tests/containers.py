@@ -16,7 +16,7 @@ from typing import Any
 from stack import ports
 from stack.process import Child, ChildSpec
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @cache
@@ -49,7 +49,7 @@ class Embedded:
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
         """Return what a coroutine returns on the loop."""
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result(3 * START_SECONDS)
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(2 * START_SECONDS)
 
     @contextmanager
     def running(self, make: Callable[[], ChildSpec]) -> Iterator[Child]:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -63,7 +64,7 @@ async def console_process(
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
         while process.returncode is None:
             try:
                 async with session.get(url):

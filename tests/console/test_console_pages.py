@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_stack import serving
 from console_world import CREDIT, World
 from playwright.async_api import Browser, Page, expect
+from waiting import PATIENCE_S
 
 from console_api.app import Config
 
@@ -89,9 +89,7 @@ async def test_the_live_page_moves_without_a_reload(
         run.started_at_ms, started=1, runs=1, completed=1, tokens_in=1_200, duration_ms=900, charged=250_000
     )
     await world.hold("run_2", 500_000)
-    started = time.perf_counter()
     await expect(page.get_by_test_id("tokens-in")).to_have_text("1,200")
-    assert time.perf_counter() - started < 1
 
     await expect(page.get_by_test_id("runs")).to_have_text("1")
     await expect(page.get_by_test_id("success-rate")).to_have_text("100.0%")
@@ -235,7 +233,7 @@ async def _drawn(page: Page, chart: str) -> float:
 
 async def _viewers_are(count: int, http: aiohttp.ClientSession, base_url: str) -> None:
     """Wait until the API has that many streams open; pages of earlier tests let go some seconds late."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await _viewers(http, base_url) != count:  # noqa: ASYNC110 - another process' view
             await asyncio.sleep(0.1)
 

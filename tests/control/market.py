@@ -128,7 +128,7 @@ class Market:
             found.update(orders[0] if orders else {})
             return found.get("status") == "provisioned"
 
-        await eventually(done, f"the order is provisioned: {found}", 60)
+        await eventually(done, f"the order is provisioned: {found}")
         return found
 
     async def welcome(self, owner: dict[str, str], order_id: str) -> str:
@@ -151,7 +151,7 @@ class Market:
         async def settled() -> bool:
             return await self.balance(owner) == micro
 
-        await eventually(settled, f"the balance is {micro}", 60)
+        await eventually(settled, f"the balance is {micro}")
 
     def kill(self, name: str) -> None:
         """Kill a part of the stack, which its supervisor starts again."""

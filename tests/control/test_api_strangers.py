@@ -52,7 +52,7 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
         told[:] = (await market.call(owner, "GET", f"{instance}/conversations"))[1]["conversations"]
         return bool(told)
 
-    await eventually(heard, "the conversation is there", 60)
+    await eventually(heard, "the conversation is there")
     subscriptions = (await market.call(owner, "GET", "/subscriptions"))[1]["subscriptions"]
     event = market.stripe.event("balance.available", {"id": "balance", "object": "balance"})
     await market.deliver([("stripe", *signed(event))])

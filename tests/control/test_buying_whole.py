@@ -133,7 +133,7 @@ async def test_without_money_and_its_key_is_refused_at_once_by_two_gateways(mark
             async def refused(url: str = url) -> bool:
                 return (await market.run(made["key"], url))[0] == 401
 
-            await eventually(refused, "the gateway refuses it", 10)
+            await eventually(refused, "the gateway refuses it")
     finally:
         second[0].kill()
         await second[0].wait()
@@ -162,5 +162,5 @@ async def _second_gateway(market: Market) -> tuple[asyncio.subprocess.Process, s
         except aiohttp.ClientConnectionError:
             return False
 
-    await eventually(ready, "the second gateway is ready", 60)
+    await eventually(ready, "the second gateway is ready")
     return process, url

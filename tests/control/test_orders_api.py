@@ -68,7 +68,7 @@ async def provisioned(api: Api, order_id: str) -> dict[str, Any]:
         found.update((await api("GET", f"/orders/{order_id}")).body)
         return bool(found["status"] == "provisioned")
 
-    await eventually(done, "the order is provisioned", 20)
+    await eventually(done, "the order is provisioned")
     return found
 
 

@@ -87,7 +87,7 @@ class Rig:
         async def has() -> bool:
             return (await self.deliveries(event_id=event_id))[0].status == status
 
-        await eventually(has, f"{event_id} is {status}", 10)
+        await eventually(has, f"{event_id} is {status}")
         return (await self.deliveries(event_id=event_id))[0]
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
 from signing_in import sign_in
+from waiting import eventually
 
 from kit import clickhouse_client, redis_client
 from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
@@ -34,13 +34,6 @@ _CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not await check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture

@@ -12,7 +12,8 @@ from containers import environment
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from openai import AsyncOpenAI
-from test_flow import eventually, redis, stored_run, totals_in_redis  # noqa: F401 - `redis` is a fixture
+from test_flow import redis, stored_run, totals_in_redis  # noqa: F401 - `redis` is a fixture
+from waiting import eventually
 
 from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
@@ -95,7 +96,7 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
             assert status != "failed"
             return status == "ready"
 
-        await eventually(ready, "the PDF is ready", 60)
+        await eventually(ready, "the PDF is ready")
         shown = (await account("GET", f"/sources/{source_id}")).json()
         assert (shown["pages"], shown["chunks"]) == (3, 3)
         for number, query in enumerate(["islands ferry", "where do birds nest", "money back for returns"], 1):
@@ -113,7 +114,7 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
         async def gone() -> bool:
             return await account.status(source_id) == "gone"
 
-        await eventually(gone, "the source is deleted", 60)
+        await eventually(gone, "the source is deleted")
         assert await account.known("islands ferry") == []
         assert await rows_of(stack, source_id) == 0
 
@@ -183,7 +184,7 @@ async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_fo
         async def ready() -> bool:
             return await account.status(source_id) == "ready"
 
-        await eventually(ready, "the PDF is ready", 60)
+        await eventually(ready, "the PDF is ready")
         answers = {
             "api": await by_rest(stack, anybody),
             "openai": await by_openai(stack),
@@ -201,7 +202,7 @@ async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_fo
         async def gone() -> bool:
             return await account.status(source_id) == "gone"
 
-        await eventually(gone, "the source is deleted", 60)
+        await eventually(gone, "the source is deleted")
         _, text = await by_rest(stack, anybody)
         assert ANSWER not in text
 
@@ -236,7 +237,7 @@ async def test_bytes_that_are_no_document_say_so_to_their_owner(stack: Stack) ->
         async def failed() -> bool:
             return await account.status(source_id) == "failed"
 
-        await eventually(failed, "the file is refused", 60)
+        await eventually(failed, "the file is refused")
         shown = (await account("GET", f"/sources/{source_id}")).json()
 
     assert shown["error_code"] == "unsupported_type"

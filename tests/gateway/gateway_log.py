@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from waiting import PATIENCE_S
 
 from schemas import topics
 from schemas.events import RunEvent, TokenEvent, ToolCallEvent, encode
@@ -19,7 +20,7 @@ PARTITIONS = 8
 METERED_RUN_TOPICS = (topics.RUNS, topics.TOKENS, topics.TOOL_CALLS)
 
 
-async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: float = 10.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: float = PATIENCE_S) -> Any:
     """Return the condition's first true value."""
     deadline = time.monotonic() + timeout_s
     while not (value := await condition()):
@@ -107,7 +108,7 @@ class EventLog:
         return self._runs[run_id]
 
     async def when(
-        self, run_id: str, condition: Callable[[Metered], Any], what: str, timeout_s: float = 10.0
+        self, run_id: str, condition: Callable[[Metered], Any], what: str, timeout_s: float = PATIENCE_S
     ) -> Metered:
         async def holds() -> bool:
             return bool(condition(await self.of(run_id)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
+from waiting import eventually
 
 from kit import api_keys, redis_client
 from kit.settings import KafkaSettings, RedisSettings
@@ -38,13 +39,6 @@ async def redis(stack: Stack) -> AsyncIterator[Redis]:
     opened = redis_client.connect(RedisSettings(url=stack["redis_url"]))
     yield opened
     await opened.aclose()
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], what: str, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not await check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def events_of(stack: Stack, run_id: str) -> list[Any]:
@@ -236,7 +230,7 @@ async def test_a_revoked_key_stops_at_once(stack: Stack, client: httpx.AsyncClie
     async def refused() -> bool:
         return (await client.get("/v1/runs/run_none", headers=headers)).status_code == 401
 
-    await eventually(refused, "the revoked key is refused", seconds=3)
+    await eventually(refused, "the revoked key is refused")
 
 
 async def test_an_empty_wallet_is_refused_and_nothing_is_held(

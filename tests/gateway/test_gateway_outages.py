@@ -44,7 +44,7 @@ async def test_without_redis_nothing_runs(plane: Plane, fast: Any, tenant: Tenan
             answer = await plane.ask(gateway, asking)
             assert_problem(answer, 503, "limits_unavailable")
             assert int(answer.headers["Retry-After"]) >= 1
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
         for path in ("/v1/runs/run_x", "/v1/runs/run_x/cancel"):
             method = plane.post if path.endswith("cancel") else plane.get
             answer = await method(gateway, path, headers=tenant.headers)

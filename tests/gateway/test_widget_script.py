@@ -136,4 +136,4 @@ async def test_no_text_makes_it_slow(browser: Browser, piece: str) -> None:
     )
     await page.close()
 
-    assert took < 1_000
+    assert took < 10_000

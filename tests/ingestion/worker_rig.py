@@ -16,7 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.client import Client
 from redis.asyncio import Redis
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from ingestion.consumer import GROUP
 from kit import clickhouse_client
@@ -135,7 +135,7 @@ class Rig:
         finally:
             await consumer.stop()
 
-    async def ended(self, source_id: str, version: int = 1, within_s: float = 60) -> SourceProgress:
+    async def ended(self, source_id: str, version: int = 1, within_s: float = PATIENCE_S) -> SourceProgress:
         """Return how a version ended, once it did."""
         async with asyncio.timeout(within_s):
             while True:
@@ -161,7 +161,7 @@ class Rig:
             async def committed() -> bool:
                 return (await admin.committed(place) or 0) >= end
 
-            await eventually(committed, "the offset is committed", 30)
+            await eventually(committed, "the offset is committed")
         finally:
             await admin.stop()
 

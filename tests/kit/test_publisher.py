@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from containers import free_ports
 from kafka_gate import KafkaGate
+from waiting import until
 
 from kit.publisher import Publisher
 from kit.settings import KafkaSettings, SpoolSettings
@@ -72,13 +72,6 @@ def event(org_id: str, number: int) -> TokenEvent:
         model="gpt-4o",
         output=number,
     )
-
-
-async def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come about in time"
-        await asyncio.sleep(0.02)
 
 
 async def published(kafka: str, org_id: str) -> Counter[int]:
@@ -211,7 +204,7 @@ async def test_stopping_while_connecting_leaves_no_producer_open(tmp_path: Path)
             before = accepted
             await until(lambda: accepted > before)
         gc.collect()
-        await until(lambda: open_now == 0, seconds=5)
+        await until(lambda: open_now == 0)
     server.close()
 
     assert [str(warning.message) for warning in warned if "producer" in str(warning.message).lower()] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from waiting import PATIENCE_S
+
 from kit import redis_client
 from kit.settings import RedisSettings
 from stack import ports, servers
@@ -20,14 +22,14 @@ async def test_connections_of_a_server_that_restarted_cost_no_request(tmp_path: 
 
     first = server()
     first.start()
-    assert await first.wait_ready(30)
+    assert await first.wait_ready(PATIENCE_S)
     redis = redis_client.connect(RedisSettings(url=f"redis://127.0.0.1:{port}"))
     try:
         assert all(await asyncio.gather(*[redis.ping() for _ in range(40)]))
         await first.stop()
         second = server()
         second.start()
-        assert await second.wait_ready(30)
+        assert await second.wait_ready(PATIENCE_S)
         assert all(await asyncio.gather(*[redis.ping() for _ in range(40)]))
         await second.stop()
     finally:

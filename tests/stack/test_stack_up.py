@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from containers import environment
+from waiting import soon
 
 from stack import state
 
@@ -43,13 +43,6 @@ def pids(data_dir: Path) -> list[int]:
     found = state.read(data_dir)
     assert found is not None
     return [found.supervisor_pid, *(p.pid for p in found.processes if p.pid)]
-
-
-def wait_until(check: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +108,7 @@ def test_a_killed_service_comes_back(first: dict[str, Any], data_dir: Path) -> N
     killed = gateway().pid
     os.kill(killed, signal.SIGKILL)
 
-    wait_until(lambda: gateway().state == "running" and gateway().pid != killed)
+    soon(lambda: gateway().state == "running" and gateway().pid != killed)
 
 
 def test_down_leaves_nothing_and_up_finds_the_same_addresses_and_credentials(
@@ -124,7 +117,7 @@ def test_down_leaves_nothing_and_up_finds_the_same_addresses_and_credentials(
     before = pids(data_dir)
 
     assert runmeter("down").returncode == 0
-    wait_until(lambda: not any(runs(pid) for pid in before), seconds=0.5)
+    soon(lambda: not any(runs(pid) for pid in before))
     assert runmeter("status", "--json").returncode != 0
     again = runmeter("up", "--detach", "--json")
 
@@ -139,5 +132,5 @@ def test_nothing_outlives_a_supervisor_that_was_killed(
 
     os.kill(before[0], signal.SIGKILL)
 
-    wait_until(lambda: not any(runs(pid) for pid in before))
+    soon(lambda: not any(runs(pid) for pid in before))
     assert runmeter("status").returncode != 0

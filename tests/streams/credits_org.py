@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from streams_rig import BOOK, Rig, eventually
+from streams_rig import BOOK, Rig
+from waiting import PATIENCE_S, eventually
 
 from metering.settling import StoredWallet
 from schemas import keys, topics
@@ -99,7 +100,7 @@ class Org:
             return {name: last.get(name, 0) for name in expected} == expected
 
         try:
-            await eventually(reached, what, 30)
+            await eventually(reached, what)
         except AssertionError as error:
             raise AssertionError(f"{error}: {last}") from None
         gone = last["charged"] + last["expired"] + last["voided"] + last["refunded"]
@@ -118,7 +119,7 @@ async def read(rig: Rig, topic: Topic, org_id: str, enough: Any) -> list[Any]:
     await consumer.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not enough(found):
                 event = msgspec.json.decode((await consumer.getone()).value, type=topic.event)
                 if getattr(event, "org_id", org_id) == org_id:

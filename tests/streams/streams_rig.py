@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 from redis.asyncio import Redis
+from waiting import PATIENCE_S
 
 from kit import redis_client
 from kit.settings import KafkaSettings, RedisSettings
@@ -141,14 +142,6 @@ def run_events(prefix: str, count: int, orgs: int = 8) -> dict[str, list[Struct]
     return made
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not await check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        await asyncio.sleep(0.05)
-
-
 @contextlib.asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Rig]:
     """Run Kafka and Valkey with topics, fences and a price book."""
@@ -159,7 +152,7 @@ async def running(folder: Path) -> AsyncIterator[Rig]:
     valkey = Child(servers.valkey(folder / "valkey", chosen["valkey"]), logs, lambda: None)
     for child in (broker, valkey):
         child.start()
-    assert all(await asyncio.gather(broker.wait_ready(90), valkey.wait_ready(90)))
+    assert all(await asyncio.gather(broker.wait_ready(PATIENCE_S), valkey.wait_ready(PATIENCE_S)))
     kafka = KafkaSettings(bootstrap=f"127.0.0.1:{chosen['kafka']}")
     redis_settings = RedisSettings(url=f"redis://127.0.0.1:{chosen['valkey']}/0")
     await stack_topics.create_fences(await stack_topics.create(kafka), kafka, redis_settings)

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest_asyncio
 from credits_org import Org, now, read
-from streams_rig import RATES, RUN_COSTS, Rig, eventually, run_events, running
+from streams_rig import RATES, RUN_COSTS, Rig, run_events, running
+from waiting import PATIENCE_S, eventually
 
 from metering.prices import PriceBook
 from metering.windows import start_of
@@ -71,22 +72,23 @@ async def test_a_refund_of_spent_credits_leaves_a_debt_that_the_next_grant_pays(
 
 
 async def test_credits_expire_though_nobody_uses_the_wallet_and_roll_over_up_to_their_cap(rig: Rig) -> None:
-    org = Org(rig, "expires")
-    await org.command(
-        grant="plan-1",
-        kind="plan",
-        amount_micro=1_000,
-        expires_at_ms=now() + 3_000,
-        rollover_cap_micro=300,
-        rollover_ms=3_600_000,
-    )
-    await org.has("the plan is in", granted=1_000, balance=1_000)
-    schedule = await rig.redis.hget(keys.wallet(org.partition, org.id), "schedule")
+    later, soon = Org(rig, "expires-later"), Org(rig, "expires")
+    for org, lasting_ms in ((later, 3_600_000), (soon, 1_000)):
+        await org.command(
+            grant="plan-1",
+            kind="plan",
+            amount_micro=1_000,
+            expires_at_ms=now() + lasting_ms,
+            rollover_cap_micro=300,
+            rollover_ms=3_600_000,
+        )
+    await later.has("the plan is in", granted=1_000, balance=1_000)
+    schedule = await rig.redis.hget(keys.wallet(later.partition, later.id), "schedule")
     assert [int(change.split(b":")[1]) for change in schedule.split(b";")] == [-700, -300]
 
-    await org.has("the rest expired", expired=700, balance=300)
+    await soon.has("the rest expired", granted=1_000, expired=700, balance=300)
 
-    entries = await read(rig, topics.LEDGER, org.id, lambda found: any(e.kind == "expiry" for e in found))
+    entries = await read(rig, topics.LEDGER, soon.id, lambda found: any(e.kind == "expiry" for e in found))
     [expiry] = [entry for entry in entries if entry.kind == "expiry"]
     assert (expiry.entry_id, expiry.amount_micro, expiry.account) == ("plan-1/expiry", -700, "expired")
 
@@ -158,7 +160,7 @@ async def test_gateways_hear_of_a_wallet_that_cannot_pay_what_is_in_flight(rig: 
 
 
 async def _limit_state(pubsub: Any, org_id: str) -> LimitState:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             message = await pubsub.get_message(timeout=5.0)
             if message is not None:

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 from redis.exceptions import RedisError
-from streams_rig import BOOK, RUN_COSTS, Rig, eventually, run_events, running
+from streams_rig import BOOK, RUN_COSTS, Rig, run_events, running
+from waiting import PATIENCE_S, eventually
 
 from schemas import keys, topics
 from schemas.events import DeadLetter, GrantEvent
@@ -77,7 +78,7 @@ async def test_kill_9_at_random_moments_neither_loses_nor_doubles(clean: Rig) ->
     async def all_charged() -> bool:
         return await rig.charged() - charged >= sent * RUN_COSTS
 
-    await eventually(all_charged, "every run is charged", 120)
+    await eventually(all_charged, "every run is charged")
     await asyncio.sleep(1.0)
     assert await rig.charged() - charged == sent * RUN_COSTS
     assert await rig.counted() - counted == sent
@@ -94,7 +95,7 @@ async def test_two_workers_share_the_partitions_and_take_over_from_each_other(cl
     async def taken_over() -> bool:
         return await rig.charged() - before == 2_000 * RUN_COSTS
 
-    await eventually(taken_over, "the frozen worker's partitions were taken over", 90)
+    await eventually(taken_over, "the frozen worker's partitions were taken over")
     # The zombie wakes up with records it had read before: they trim to nothing.
     second.send_signal(signal.SIGCONT)
     await rig.send_runs("pair-c", 500)
@@ -102,7 +103,7 @@ async def test_two_workers_share_the_partitions_and_take_over_from_each_other(cl
     async def all_charged() -> bool:
         return await rig.charged() - before == 2_500 * RUN_COSTS
 
-    await eventually(all_charged, "all is charged with the zombie back", 90)
+    await eventually(all_charged, "all is charged with the zombie back")
     assert first.poll() is None
 
 
@@ -133,7 +134,7 @@ async def test_a_redis_that_lost_its_last_writes_is_brought_forward_again(clean:
     shutil.copytree(rig.folder / "older", data / "appendonlydir")
     rig.valkey = Child(rig.valkey.spec, rig.folder / "logs", lambda: None)
     rig.valkey.start()
-    assert await rig.valkey.wait_ready(30)
+    assert await rig.valkey.wait_ready(PATIENCE_S)
     worker.send_signal(signal.SIGCONT)
 
     async def healed(runs: int) -> bool:
@@ -143,10 +144,10 @@ async def test_a_redis_that_lost_its_last_writes_is_brought_forward_again(clean:
             return False
 
     # Nothing is sent: on a quiet partition, too, what Redis forgot is applied again.
-    await eventually(lambda: healed(600), "what was lost is applied again", 120)
+    await eventually(lambda: healed(600), "what was lost is applied again")
     assert "seeking" in rig.log(METERING)
     await rig.send_runs("after", 100)
-    await eventually(lambda: healed(700), "and nothing twice", 60)
+    await eventually(lambda: healed(700), "and nothing twice")
 
 
 @pytest.mark.timeout(300)
@@ -172,12 +173,12 @@ async def test_a_topic_without_new_records_is_read_again_when_redis_went_back(cl
     shutil.copytree(rig.folder / "oldest", data / "appendonlydir")
     rig.valkey = Child(rig.valkey.spec, rig.folder / "logs", lambda: None)
     rig.valkey.start()
-    assert await rig.valkey.wait_ready(30)
+    assert await rig.valkey.wait_ready(PATIENCE_S)
     # Only openings come: the usage that was lost is in topics where nothing new is.
     events = run_events("opened", 50)[topics.RUNS.name]
     await rig.send(topics.RUNS, [event for event in events if event.status == "started"])
     worker.send_signal(signal.SIGCONT)
-    await eventually(lambda: charged(200), "the usage is applied again", 120)
+    await eventually(lambda: charged(200), "the usage is applied again")
 
 
 async def test_poison_becomes_dead_letters_and_the_rest_flows(clean: Rig) -> None:
@@ -274,7 +275,7 @@ async def read_letters(rig: Rig, count: int, reason: str = "", ids: str = "") ->
     await consumer.start()
     found: list[DeadLetter] = []
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while len(found) < count:
                 letter = msgspec.json.decode((await consumer.getone()).value, type=DeadLetter)
                 if (not reason or letter.reason == reason) and ids.encode() in (letter.value or b""):

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from streams_rig import BOOK, RUN_COSTS, eventually, running
+from streams_rig import BOOK, RUN_COSTS, running
+from waiting import eventually
 from warehouse_rig import Warehouse
 
 from kit import clickhouse_client
@@ -79,7 +80,7 @@ async def _fill(house: Warehouse) -> None:
         report = await report_of(house)
         return report.exact and not report.in_flight and report.runs == 80
 
-    await eventually(exact, "everything is stored and agrees", 90)
+    await eventually(exact, "everything is stored and agrees")
 
 
 async def report_of(house: Warehouse, **options: Any) -> Report:

@@ -13,7 +13,8 @@ import msgspec
 import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from streams_rig import BOOK, RUN_COSTS, Rig, eventually, running
+from streams_rig import BOOK, RUN_COSTS, Rig, running
+from waiting import eventually
 
 from kit import redis_client
 from kit.settings import RedisSettings

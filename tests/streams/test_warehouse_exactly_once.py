@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from streams_rig import RUN_COSTS, eventually, running
+from streams_rig import RUN_COSTS, running
+from waiting import eventually
 from warehouse_rig import Warehouse
 
 from streams.warehouse import migrate

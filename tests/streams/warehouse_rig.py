@@ -6,7 +6,8 @@ import asyncio
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from streams_rig import Rig, eventually
+from streams_rig import Rig
+from waiting import PATIENCE_S, eventually
 
 from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
@@ -30,7 +31,7 @@ class Warehouse:
     async def up(self) -> None:
         self.server = self._child()
         self.server.start()
-        assert await self.server.wait_ready(60)
+        assert await self.server.wait_ready(PATIENCE_S)
 
     @property
     def env(self) -> dict[str, str]:
@@ -48,7 +49,7 @@ class Warehouse:
             if client is not None:
                 client.close()
 
-    async def holds(self, sql: str, expected: tuple[int, ...], what: str, seconds: float = 90) -> None:
+    async def holds(self, sql: str, expected: tuple[int, ...], what: str) -> None:
         last: list[object] = []
 
         async def same() -> bool:
@@ -56,6 +57,6 @@ class Warehouse:
             return last[0] == expected
 
         try:
-            await eventually(same, what, seconds)
+            await eventually(same, what)
         except AssertionError as error:
             raise AssertionError(f"{error}; last: {last}, expected {expected}") from None

@@ -7,27 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-
-START_SECONDS = 30.0
+from waiting import soon
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until `check` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 class ServerProcess:
@@ -52,7 +41,7 @@ class ServerProcess:
         environment = {**os.environ, "RUNMETER_CLICKHOUSE_PASSWORD": self.password}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self.arguments(), stdout=log, stderr=log, env=environment)
-        eventually(self.ready, START_SECONDS)
+        soon(self.ready)
         return self
 
     def ready(self) -> bool:

