@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Mapping
+from pathlib import Path
+
+_LOWEST = 10_000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TRIES = 1_000
 
 
 def is_free(port: int) -> bool:
@@ -28,9 +34,18 @@ def choose(wanted: Mapping[str, int], remembered: Mapping[str, int]) -> dict[str
 
 
 def _any(taken: set[int]) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
+    """Return a port that no outgoing connection gets: one of those may be gone before a server listens."""
+    choice = random.SystemRandom()
+    for _ in range(_TRIES):
+        port = choice.randrange(_LOWEST, _first_ephemeral())
+        if port not in taken and is_free(port):
             return port
+    raise OSError(f"no free port between {_LOWEST} and {_first_ephemeral() - 1}")
+
+
+def _first_ephemeral() -> int:
+    try:
+        first = int(_EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError):
+        first = 32_768
+    return max(first, _LOWEST + _TRIES)

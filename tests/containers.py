@@ -82,11 +82,11 @@ def environment(data_dir: Path) -> dict[str, str]:
     and frees the usual ports, is no concern of this one's.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NICEGUI_"))}
-    return {**kept, **_ports(), "RUNMETER_DATA_DIR": str(data_dir)}
+    return {**kept, **_ports(data_dir), "RUNMETER_DATA_DIR": str(data_dir)}
 
 
 @cache
-def _ports() -> dict[str, str]:
+def _ports(data_dir: Path) -> dict[str, str]:
     embedded = ("kafka", "kafka_controller", "valkey", "clickhouse", "provider")
     workers = ("metering_ops", "warehouse_ops", "relay_ops", "ingestion_ops")
     names = [f"RUNMETER_EMBEDDED_{name.upper()}_PORT" for name in (*embedded, *workers)]

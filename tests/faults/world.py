@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from containers import environment
 from oracle import Coordinate, Told
 from postgres_server import Postgres
 from proxy import Proxy
@@ -105,11 +106,7 @@ class World:
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.data = folder / "stack"
-        self.env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NICEGUI_"))
-        }
-        self.env |= {"RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0.3", **env}
-        self.env["RUNMETER_DATA_DIR"] = str(self.data)
+        self.env = environment(self.data) | {"RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0.3", **env}
         self.told: dict[str, Told] = {}
         self.planted: set[Coordinate] = set()
         self.demo: DemoAccess
