@@ -75,9 +75,7 @@ class _Photographer:
 
     async def take_all(self) -> None:
         first = await self._console("light")
-        await first.first_instance()
-        instance = first.page.url.removeprefix(self._target.base_url)
-        await first.page.goto(f"{self._target.base_url}{instance}/usage")
+        instance = (await first.first_instance()).path
         run = await first.page.locator("a[href*='/runs/']").first.get_attribute("href", timeout=30_000)
         paths = {
             **{path.removeprefix("/account/"): path for path in PAGES},

@@ -13,7 +13,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -25,7 +26,19 @@ from streams.lanes import EXIT_UNSAFE
 
 log = logging.getLogger(__name__)
 
-Fences = Callable[[], Mapping[int, Mapping[str, int]]]
+
+class Watched(Protocol):
+    """What the watchdog asks of a role."""
+
+    name: str
+    topics: tuple[Topic, ...]
+
+    def fences(self) -> Mapping[int, Mapping[str, int]]:
+        """Return how far each owned partition's topics are applied."""
+
+    def waits_for(self) -> str:
+        """Return the store that is away and keeps the worker from going on; `""` when nothing does."""
+
 
 _EVERY_S = 1.0
 _LAG = Gauge("runmeter_lag_records", "Records not applied yet.", ["role", "topic", "partition"])
@@ -36,15 +49,11 @@ class Watchdog:
 
     def __init__(
         self,
-        role: str,
-        topics: tuple[Topic, ...],
-        fences: Fences,
+        role: Watched,
         kafka: KafkaSettings,
         worker: WorkerSettings,
     ) -> None:
         self._role = role
-        self._topics = topics
-        self._fences = fences
         self._kafka = kafka
         self._stall_s = worker.stall_timeout_ms / 1000
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +76,9 @@ class Watchdog:
 
     async def readiness(self) -> dict[str, str]:
         """Return what keeps the worker from being ready: no partitions yet, or no look at the logs yet."""
-        if not self._fences():
+        if store := self._role.waits_for():
+            return {store: "away; waiting for it"}
+        if not self._role.fences():
             return {"partitions": "none assigned yet"}
         return {} if self._lag is not None else {"lag": "not known yet"}
 
@@ -95,7 +106,9 @@ class Watchdog:
 
     async def _ends(self, consumer: AIOKafkaConsumer) -> Mapping[tuple[str, int], int]:
         wanted = [
-            TopicPartition(topic.name, partition) for partition in self._fences() for topic in self._topics
+            TopicPartition(topic.name, partition)
+            for partition in self._role.fences()
+            for topic in self._role.topics
         ]
         if not wanted:
             return {}
@@ -105,10 +118,13 @@ class Watchdog:
 
     def _judge(self, ends: Mapping[tuple[str, int], int]) -> None:
         now, lag = time.monotonic(), 0
-        for partition, fences in self._fences().items():
+        if self._role.waits_for():
+            # The store is away, not the worker: another process would only wait in its place.
+            self._moved.clear()
+        for partition, fences in self._role.fences().items():
             for topic, fence in fences.items():
                 behind = max(0, ends.get((topic, partition), 0) - fence)
-                _LAG.labels(self._role, topic, partition).set(behind)
+                _LAG.labels(self._role.name, topic, partition).set(behind)
                 lag += behind
                 at, since = self._moved.get((topic, partition), (-1, now))
                 if fence != at or not behind:

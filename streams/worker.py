@@ -54,6 +54,9 @@ class Role(Protocol):
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return how far each owned partition's topics are applied."""
 
+    def waits_for(self) -> str:
+        """Return the store that is away and keeps the worker from going on; `""` when nothing does."""
+
 
 class Reader:
     """What a role may ask of the Kafka reader."""
@@ -110,7 +113,7 @@ class WorkerApp(faust.App):
         self._reader = Reader(self)
         self._settings = worker
         self._lanes = role.lanes()
-        self._watchdog = Watchdog(role.name, role.topics, role.fences, kafka, worker)
+        self._watchdog = Watchdog(role, kafka, worker)
         self._ops: Any = None
         self.transport = BatchTransport(self.conf.broker, self, loop=None, seek_targets=self._positions)
         self.on_partitions_revoked.connect(self._forget)

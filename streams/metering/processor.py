@@ -69,6 +69,8 @@ class Metering:
         self._wallets: defaultdict[int, dict[str, StoredWallet]] = defaultdict(dict)
         self._books: dict[str, PriceBook] = {}
         self.applied_records = 0
+        #: Partitions whose batch waits for Redis.
+        self.waiting: set[int] = set()
 
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return the fences this worker last saw, by partition and topic."""
@@ -92,6 +94,7 @@ class Metering:
         """Drop everything remembered."""
         self._positions.clear()
         self._reached.clear()
+        self.waiting.clear()
         self._runs.clear()
         self._wallets.clear()
 
@@ -134,6 +137,7 @@ class Metering:
             try:
                 with metrics.APPLY_SECONDS.time():
                     applied = await self._attempt(partition, batches)
+                self.waiting.discard(partition)
                 if applied:
                     return
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
@@ -141,6 +145,7 @@ class Metering:
             except RedisError as error:
                 log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
+                self.waiting.add(partition)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 

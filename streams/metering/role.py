@@ -115,5 +115,9 @@ class MeteringRole:
         """Return the fences last seen."""
         return self._metering.fences() if hasattr(self, "_metering") else {}
 
+    def waits_for(self) -> str:
+        """Return `redis` while a batch cannot be applied because Redis does not answer."""
+        return "redis" if hasattr(self, "_metering") and self._metering.waiting else ""
+
 
 __all__ = ["FenceMissing", "LogMismatch", "MeteringRole"]

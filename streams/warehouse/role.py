@@ -119,6 +119,7 @@ class WarehouseRole:
     def forget(self) -> None:
         """Drop the positions; `positions` sets them anew."""
         self._sink.next = {}
+        self._sink.waiting.clear()
 
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return the next offset to insert, by partition and topic."""
@@ -127,6 +128,10 @@ class WarehouseRole:
             for (topic, partition), offset in self._sink.next.items():
                 found.setdefault(partition, {})[topic] = offset
         return found
+
+    def waits_for(self) -> str:
+        """Return `clickhouse` while an insert is repeated."""
+        return "clickhouse" if hasattr(self, "_sink") and self._sink.waiting else ""
 
 
 def _after(open_plan: InsertPlan | None, tp: TP, committed: int) -> int:

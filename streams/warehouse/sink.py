@@ -59,6 +59,8 @@ class Sink:
         self._letters = letters
         self._partitions = partitions
         self.next: dict[tuple[str, int], int] = {}
+        #: Tokens of inserts that are repeated because ClickHouse refused them or did not answer.
+        self.waiting: set[str] = set()
 
     async def handle(self, topic: str, batches: list[PartitionBatch]) -> None:
         """Plan and insert what lies beyond the positions; return when ClickHouse has it."""
@@ -111,9 +113,11 @@ class Sink:
                     column_type_names=list(table.columns.values()),
                     settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
                 )
+                self.waiting.discard(token)
                 return
             except (ClickHouseError, OSError, TimeoutError) as error:
                 log.warning("insert failed, repeating it", extra={"table": table.name, "error": repr(error)})
+                self.waiting.add(token)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 

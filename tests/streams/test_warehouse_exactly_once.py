@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from streams_rig import RUN_COSTS, running
-from waiting import eventually
+from waiting import eventually, until
 from warehouse_rig import Warehouse
 
 from streams.warehouse import migrate
@@ -74,6 +74,25 @@ async def test_runs_and_ledger_follow_the_wallets_through_relay_and_outage(house
     )
     entries = "SELECT toInt64(-sum(amount_micro)) FROM ledger FINAL WHERE kind = 'usage'"
     await house.holds(entries, (charged_now,), "the ledger adds up to what was charged")
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_whose_clickhouse_is_away_waits_for_it_and_does_not_stop(house: Warehouse) -> None:
+    rig = house.rig
+    for worker in rig.workers:
+        worker.kill()
+        worker.wait()
+    # The pauses between so many attempts are longer than the time without progress that is allowed.
+    patient = rig.start(WAREHOUSE, **house.env, RUNMETER_WORKER_STALL_TIMEOUT_MS="2000")
+    await kill_clickhouse(house, back=False)
+    failed = rig.log(WAREHOUSE).count("insert failed")
+    await rig.send_runs("patient", 100)
+    await until(lambda: rig.log(WAREHOUSE).count("insert failed") >= failed + 6, "it repeats its insert")
+    assert patient.poll() is None
+    await house.up()
+    ours = "SELECT count(), uniqExact(run_id) FROM tool_call_events WHERE run_id LIKE '%patient%'"
+    await house.holds(ours, (100, 100), "the worker goes on by itself")
+    assert patient.poll() is None
 
 
 async def kill_clickhouse(house: Warehouse, *, back: bool = True) -> None:
