@@ -44,6 +44,7 @@ from kit.settings import (
     WidgetSettings,
     load,
 )
+from kit.tasks import ended
 
 _DRAIN_S = 5.0
 
@@ -100,9 +101,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
     finally:
         await runs.drain(_DRAIN_S)
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await ended(*background)
         await uses.flush()
         await publisher.stop()
         await runner.close()

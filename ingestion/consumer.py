@@ -20,6 +20,7 @@ from ingestion.pipeline import Pipeline
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.settings import IngestionSettings, KafkaSettings
+from kit.tasks import ended
 from schemas import topics
 from schemas.events import DeadLetter
 from schemas.ingestion import IngestionRequest
@@ -160,9 +161,7 @@ class Consumer(ConsumerRebalanceListener):
 
     async def _drop(self, works: Iterable[_Work]) -> None:
         tasks = [work.task for work in works if work.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         for work in works:
             self._forget(work)
 

@@ -11,6 +11,7 @@ from typing import Any
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.spool import SpoolFull
+from kit.tasks import ended
 from schemas import topics
 from schemas.ingestion import IngestionRequest, SourceProgress, SourceStatus
 
@@ -51,9 +52,7 @@ class Progress:
         try:
             yield
         finally:
-            beat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beat
+            await ended(beat)
 
     async def _beat(self, every_s: float) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 
@@ -24,6 +23,7 @@ from kit.settings import (
     SpoolSettings,
     load,
 )
+from kit.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,5 @@ async def _until_told(consumer: Consumer) -> int:
     if work.done():
         log.critical("the worker stops", exc_info=work.exception())
         return 1
-    work.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
+    await ended(work)
     return 0

@@ -20,6 +20,7 @@ from msgspec import Struct
 from kit import spool as spool_files
 from kit.settings import KafkaSettings, SpoolSettings
 from kit.spool import Spool
+from kit.tasks import ended
 from schemas.events import encode
 from schemas.partitioning import partition_of
 from schemas.topics import Topic
@@ -84,9 +85,7 @@ class Publisher:
     async def stop(self) -> None:
         """Flush what Kafka takes within the acknowledgement timeout; the spool keeps the rest."""
         if self._tending is not None:
-            self._tending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tending
+            await ended(self._tending)
         await self._close_producer()
 
     async def publish(self, topic: Topic, org_id: str, event: Struct) -> None:

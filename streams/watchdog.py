@@ -8,7 +8,6 @@ the watchdog, so that a blocked event loop is noticed too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import threading
@@ -21,6 +20,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 
 from kit.settings import KafkaSettings, WorkerSettings
+from kit.tasks import ended
 from schemas.topics import Topic
 from streams.lanes import EXIT_UNSAFE
 
@@ -69,9 +69,7 @@ class Watchdog:
     async def stop(self) -> None:
         """Stop watching."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await ended(self._task)
             self._task = None
 
     async def readiness(self) -> dict[str, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from redis.asyncio import Redis
@@ -39,6 +39,7 @@ from kit.settings import (
     StackSettings,
     load,
 )
+from kit.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -85,21 +86,19 @@ async def running(
     """Run the control plane until the block ends."""
     database = connect(config.database, config.data_dir)
     plane = ControlPlane(database, load_seal(config.secrets, config.data_dir), config.control, clock)
-    work = asyncio.create_task(_work(plane, redis, kafka))
+    work = [asyncio.create_task(task) for task in _work(plane, redis, kafka)]
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await plane.ready.wait()
         yield plane
     finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await ended(*work)
         await database.close()
 
 
-async def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> None:
-    await _prepare(plane)
+def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> list[Coroutine[Any, Any, None]]:
+    """Return what is to run, side by side, until the control plane ends."""
     database, settings, clock = plane.database, plane.settings, plane.clock
     projector = Projector(database, redis, clock)
     relays = (
@@ -108,15 +107,17 @@ async def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> None
     )
     keeper = Keeper(projector, redis, settings.project_every_s * 1000, clock)
     collector = LastUsedCollector(database, redis)
-    async with asyncio.TaskGroup() as tasks:
-        for relay in relays:
-            tasks.create_task(_again(relay.run))
-        tasks.create_task(_again(keeper.run))
-        tasks.create_task(_again(lambda: collector.run(settings.collect_last_used_every_s)))
+    return [
+        _prepare(plane),
+        *(_again(plane, relay.run) for relay in relays),
+        _again(plane, keeper.run),
+        _again(plane, lambda: collector.run(settings.collect_last_used_every_s)),
+    ]
 
 
-async def _again(run: Callable[[], Awaitable[None]]) -> None:
+async def _again(plane: ControlPlane, run: Callable[[], Awaitable[None]]) -> None:
     """Run a task that never ends, again if a fault of ours ended it."""
+    await plane.ready.wait()
     while True:
         try:
             await run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from console_api.control.plane import ControlPlane
 from console_api.conversations import repository
 from console_api.conversations.intake import Intake
 from kit.settings import ConversationSettings, KafkaSettings
+from kit.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,11 @@ async def running(
     settings: ConversationSettings, plane: ControlPlane, redis: Redis, kafka: KafkaSettings
 ) -> AsyncIterator[Conversations]:
     """Take turns in, and throw old ones away, until the block ends."""
-    work = asyncio.gather(_listen(plane, settings, kafka), _purge(plane, settings))
+    work = [asyncio.create_task(run) for run in (_listen(plane, settings, kafka), _purge(plane, settings))]
     try:
         yield Conversations(settings, redis)
     finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await ended(*work)
 
 
 async def _listen(plane: ControlPlane, settings: ConversationSettings, kafka: KafkaSettings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from kit.settings import (
     StackSettings,
     load,
 )
+from kit.tasks import ended
 from kit.vectors.port import VectorStore
 
 
@@ -66,13 +66,11 @@ async def running(
         config.knowledge,
     )
     schedule = Schedule(plane, knowledge.embedder.model, config.knowledge.schedule_every_ms / 1000)
-    work = asyncio.gather(_listen(plane, kafka), _keep_to(schedule, plane))
+    work = [asyncio.create_task(run) for run in (_listen(plane, kafka), _keep_to(schedule, plane))]
     try:
         yield knowledge
     finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await ended(*work)
         await knowledge.store.close()
         await knowledge.embedder.close()
 

@@ -15,6 +15,7 @@ from console_api.live.hub import Hub
 from console_api.stores import Stores
 from kit.problems import Unavailable
 from kit.settings import ConsoleApiSettings
+from kit.tasks import ended
 from schemas.directory import InstanceRecord
 
 #: Whether the viewer's token still stands. Raises `RedisError`.
@@ -139,8 +140,4 @@ async def _allowed(still_allowed: StillAllowed) -> bool:
 
 
 async def _stopped(watched: _Watched) -> None:
-    for task in (watched.primed, watched.polling):
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RedisError, OSError):
-                await task
+    await ended(*(task for task in (watched.primed, watched.polling) if task is not None))

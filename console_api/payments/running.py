@@ -24,6 +24,7 @@ from console_api.payments.webhooks.service import Deliveries
 from console_api.subscriptions.keeper import SubscriptionKeeper
 from console_api.topup.buyer import Available, TopUps
 from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings, load
+from kit.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,7 @@ async def running(
         try:
             yield Payments(deliveries, providers, config.buying)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await ended(*work)
 
 
 async def _work(plane: ControlPlane, run: Callable[[], Awaitable[None]]) -> None:

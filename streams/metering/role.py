@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from kit import clock, redis_client
 from kit.publisher import new_producer
 from kit.settings import KafkaSettings, RedisSettings, WorkerSettings, load
+from kit.tasks import ended
 from schemas.topics import METERED, Topic
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
@@ -59,8 +60,7 @@ class MeteringRole:
 
     async def stop(self) -> None:
         """Close the connections."""
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
+        await ended(self._watching)
         await self._producer.stop()
         await self._redis.aclose()
 

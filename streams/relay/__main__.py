@@ -19,6 +19,7 @@ from kit.settings import (
     WorkerSettings,
     load,
 )
+from kit.tasks import ended
 from streams.relay.outbox import OutboxRelay
 from streams.relay.reaper import Reaper
 
@@ -54,9 +55,7 @@ async def main() -> None:
     waiting: asyncio.Task[object] = asyncio.create_task(stopping.wait())
     # A task that ends has failed: the process ends with it and is started again.
     done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(*tasks)
     await relay.close()
     await publisher.stop()
     await redis.aclose()
