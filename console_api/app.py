@@ -179,7 +179,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         app.state.stores = stores
         app.state.outbound = Outbound(config.connectors)
         app.state.live = LiveService(stores, config.api)
-        control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
+        control = config.control and plane.running(
+            config.control, redis, config.kafka, clock, metrics.older_seals.set
+        )
         try:
             async with control or nullcontext() as app.state.control:
                 known = config.oidc and config.oidc.issuer and app.state.control

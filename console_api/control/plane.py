@@ -26,6 +26,7 @@ from console_api.control.outbox.kafka_sink import KafkaSink
 from console_api.control.outbox.relay import OUTAGES, Relay
 from console_api.control.projections.keeper import Keeper
 from console_api.control.projections.service import Projector
+from console_api.control.vault.resealer import Resealer
 from console_api.control.vault.seal import Seal, load_seal
 from console_api.database.engine import Database, connect, is_outage
 from console_api.database.migrate import migrate
@@ -80,12 +81,16 @@ class ControlPlane:
 
 @asynccontextmanager
 async def running(
-    config: ControlConfig, redis: Redis, kafka: KafkaSettings, clock: Clock
+    config: ControlConfig,
+    redis: Redis,
+    kafka: KafkaSettings,
+    clock: Clock,
+    older_seals: Callable[[int], None] = lambda left: None,
 ) -> AsyncIterator[ControlPlane]:
-    """Run the control plane until the block ends."""
+    """Run the control plane until the block ends; `older_seals` hears how many secrets need older keys."""
     database = connect(config.database, config.data_dir)
     plane = ControlPlane(database, load_seal(config.secrets, config.data_dir), config.control, clock)
-    work = asyncio.create_task(_work(plane, redis, kafka))
+    work = asyncio.create_task(_work(plane, redis, kafka, older_seals))
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
@@ -98,7 +103,9 @@ async def running(
         await database.close()
 
 
-async def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> None:
+async def _work(
+    plane: ControlPlane, redis: Redis, kafka: KafkaSettings, older_seals: Callable[[int], None]
+) -> None:
     await _prepare(plane)
     database, settings, clock = plane.database, plane.settings, plane.clock
     projector = Projector(database, redis, clock)
@@ -108,10 +115,12 @@ async def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> None
     )
     keeper = Keeper(projector, redis, settings.project_every_s * 1000, clock)
     collector = LastUsedCollector(database, redis)
+    resealer = Resealer(database, plane.seal, clock, older_seals)
     async with asyncio.TaskGroup() as tasks:
         for relay in relays:
             tasks.create_task(_again(relay.run))
         tasks.create_task(_again(keeper.run))
+        tasks.create_task(_again(resealer.run))
         tasks.create_task(_again(lambda: collector.run(settings.collect_last_used_every_s)))
 
 
