@@ -99,6 +99,11 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
         await eventually(ready, "the PDF is ready")
         shown = (await account("GET", f"/sources/{source_id}")).json()
         assert (shown["pages"], shown["chunks"]) == (3, 3)
+        read = (await account("GET", f"/sources/{source_id}/chunks?begin=1&limit=1")).json()
+        assert (read["version"], read["total"]) == (1, 3)
+        assert [(piece["ordinal"], piece["page"], piece["text"]) for piece in read["chunks"]] == [
+            (1, 2, PAGES[1])
+        ]
         for number, query in enumerate(["islands ferry", "where do birds nest", "money back for returns"], 1):
             best = (await account.known(query))[0]
             assert (best["page"], best["title"], best["source_id"]) == (number, "Terms.pdf", source_id)
