@@ -31,6 +31,7 @@ from console_api.control.vault.seal import Seal, load_seal
 from console_api.database.engine import Database, connect, is_outage
 from console_api.database.migrate import migrate
 from console_api.keys.last_used import LastUsedCollector
+from console_api.pace import Pace
 from kit.clock import Clock
 from kit.settings import (
     ControlSettings,
@@ -75,6 +76,8 @@ class ControlPlane:
     seal: Seal
     settings: ControlSettings
     clock: Clock
+    introspections: Pace
+    wrong_introspections: Pace
     #: Set once the schema is the newest.
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,7 +92,15 @@ async def running(
 ) -> AsyncIterator[ControlPlane]:
     """Run the control plane until the block ends; `older_seals` hears how many secrets need older keys."""
     database = connect(config.database, config.data_dir)
-    plane = ControlPlane(database, load_seal(config.secrets, config.data_dir), config.control, clock)
+    most = config.control.introspections_per_minute
+    plane = ControlPlane(
+        database,
+        load_seal(config.secrets, config.data_dir),
+        config.control,
+        clock,
+        Pace(most, clock),
+        Pace(most // 10, clock),
+    )
     work = asyncio.create_task(_work(plane, redis, kafka, older_seals))
     try:
         with contextlib.suppress(TimeoutError):
