@@ -24,6 +24,7 @@ from console_api.conversations import running as conversing
 from console_api.conversations.endpoints import router as conversations
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
+from console_api.instances import forgetting as forgotten
 from console_api.instances import repository as known_instances
 from console_api.instances.endpoints import router as instances
 from console_api.keys.endpoints import router as keys
@@ -179,7 +180,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         app.state.stores = stores
         app.state.outbound = Outbound(config.connectors)
         app.state.live = LiveService(stores, config.api)
-        control = plane.running(config.control, redis, config.kafka, clock) if config.control else None
+        control = config.control and plane.running(
+            config.control, redis, config.kafka, clock, metrics.older_seals.set
+        )
         try:
             async with control or nullcontext() as app.state.control:
                 known = config.oidc and config.oidc.issuer and app.state.control
@@ -198,7 +201,11 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                 hearing = config.control and conversing.running(
                     config.conversations, app.state.control, redis, config.kafka
                 )
+                forgetting = config.knowledge and forgotten.running(
+                    app.state.control, config.knowledge.knowledge.keep_ended_days
+                )
                 async with (
+                    forgetting or nullcontext(),
                     signing_in or nullcontext() as app.state.people,
                     hearing or nullcontext() as app.state.conversations,
                     paying or nullcontext() as app.state.payments,

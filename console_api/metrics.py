@@ -44,3 +44,9 @@ class Metrics:
             registry=self.registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
         )
+        #: Of a rotation of `RUNMETER_SECRETS_KEYS`: at 0 the older keys can be taken out.
+        self.older_seals = Gauge(
+            "runmeter_console_api_secrets_sealed_with_older_keys",
+            "Secrets that are not sealed with the newest key yet",
+            registry=self.registry,
+        )

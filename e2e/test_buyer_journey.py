@@ -45,6 +45,10 @@ async def test_a_buyer_goes_all_the_way(visitor: Visit, http: aiohttp.ClientSess
     hits = await instance.search("How long does delivery to the islands take?")
     await expect(hits).to_contain_text("nine working days")
     await expect(hits).to_contain_text("page 1")
+    await page.get_by_role("button", name="Look inside").click()
+    await expect(page.get_by_test_id("pieces")).to_contain_text("nine working days")
+    await page.get_by_role("button", name="Close").click()
+    await expect(page.get_by_test_id("pieces")).to_have_count(0)
 
     # Tested: the answer comes from the document, and says so.
     answer = await instance.ask("How long does delivery to the islands take?")

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from ingestion.fetching import Fetcher, Files
 from ingestion.parsing.job import Job, Moved
 from ingestion.parsing.runner import Parsed, parse
 from ingestion.progress import Progress, Publish
+from ingestion.reuse import Reuse, embedded_text
 from ingestion.usage import Usage, Used
 from kit import tokens
 from kit.clock import Clock, new_id
@@ -145,7 +146,7 @@ class Pipeline:
             files = await self._fetcher.fetch(request, Path(folder), progress)
             parsed = await self._parse(request, files, Path(folder), progress)
         attempt.used.pages = parsed.pages
-        await self._embed(attempt, parsed.chunks, progress)
+        await self._embed(attempt, known, parsed.chunks, progress)
         await progress.moved("indexing", len(parsed.chunks), len(parsed.chunks), "chunks")
         await _until_done(lambda: self._usage.publish(request, attempt.used))
         whole = replace(
@@ -201,32 +202,38 @@ class Pipeline:
             failed.page_errors = (*files.page_errors, *failed.page_errors)
             raise
 
-    async def _embed(self, attempt: Attempt, chunks: list[Chunk], progress: Progress) -> None:
-        """Write the chunks with their vectors."""
+    async def _embed(
+        self, attempt: Attempt, read: Generation | None, chunks: list[Chunk], progress: Progress
+    ) -> None:
+        """Write the chunks with their vectors: what is read now already has some of them."""
         size = self._embedder.batch_texts
+        reuse = await _until_done(lambda: Reuse.of(self._store, read, self._embedder.model))
         for begin in range(0, len(chunks), size):
             await progress.moved("embedding", begin, len(chunks), "chunks")
             batch = chunks[begin : begin + size]
-            texts = [embedded_text(chunk) for chunk in batch]
-            try:
-                made = await _until_done(partial(self._embedder.embed, texts))
-            except EmbeddingRefused as error:
-                raise SourceFailed("embedding_refused") from error
-            attempt.used.tokens += made.tokens
+            vectors = await self._vectors([embedded_text(chunk) for chunk in batch], reuse, attempt.used)
             counted = [replace(chunk, tokens=tokens.count(chunk.text, "")) for chunk in batch]
             attempt.written = True
-            write = partial(self._store.upsert, attempt.generation, counted, made.vectors)
+            write = partial(self._store.upsert, attempt.generation, counted, vectors)
             await _unbroken(_until_done(write))
+
+    async def _vectors(self, texts: list[str], reuse: Reuse, used: Used) -> list[Sequence[float]]:
+        """Return the vectors of some texts, embedding those that are new."""
+        new = [text for text in texts if reuse.vector(text) is None]
+        if not new:
+            return [vector for text in texts if (vector := reuse.vector(text)) is not None]
+        try:
+            made = await _until_done(partial(self._embedder.embed, new))
+        except EmbeddingRefused as error:
+            raise SourceFailed("embedding_refused") from error
+        used.tokens += made.tokens
+        fresh = iter(made.vectors)
+        return [next(fresh) if (vector := reuse.vector(text)) is None else vector for text in texts]
 
 
 def place_of(request: IngestionRequest) -> Place:
     """Return whose source it is."""
     return Place(tenant_id=request.tenant_id, instance_id=request.instance_id, source_id=request.source_id)
-
-
-def embedded_text(chunk: Chunk) -> str:
-    """Return what stands for a chunk's meaning: its text, under its headings."""
-    return f"{chunk.section}\n{chunk.text}" if chunk.section else chunk.text
 
 
 async def _unbroken(call: Coroutine[Any, Any, T]) -> T:

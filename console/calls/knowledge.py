@@ -33,6 +33,7 @@ class Source(Struct, frozen=True):
     created_at_ms: int
     updated_at_ms: int
     ready_at_ms: int
+    resync_hours: int = 0
 
 
 class Quota(Struct, frozen=True):
@@ -59,6 +60,20 @@ class Found(Struct, frozen=True):
     text: str
     score: float
     similarity: float
+
+
+class Piece(Struct, frozen=True):
+    """A piece of a source, in its order."""
+
+    ordinal: int
+    section: str
+    page: int
+    text: str
+
+
+class PiecePage(Struct, frozen=True):
+    total: int
+    chunks: tuple[Piece, ...]
 
 
 class _Answer(Struct):
@@ -89,6 +104,15 @@ async def upload(visitor: Visitor, instance_id: str, filename: str, content: byt
 
 async def resync(visitor: Visitor, instance_id: str, source_id: str) -> None:
     await visitor.call(Call("POST", f"{_path(instance_id, source_id)}:resync"))
+
+
+async def schedule(visitor: Visitor, instance_id: str, source_id: str, hours: int) -> None:
+    await visitor.call(Call("PATCH", _path(instance_id, source_id), body={"resync_hours": hours}))
+
+
+async def pieces(visitor: Visitor, instance_id: str, source_id: str, begin: int, limit: int) -> PiecePage:
+    path = f"{_path(instance_id, source_id)}/chunks"
+    return await visitor.get(path, PiecePage, {"begin": str(begin), "limit": str(limit)})
 
 
 async def delete(visitor: Visitor, instance_id: str, source_id: str) -> None:

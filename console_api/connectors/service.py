@@ -159,12 +159,15 @@ async def delete(
     owner = await _own_instance(session, principal, instance_id, lock=True)
     row = await _connector(session, instance_id, connector_id, lock=True)
     now_ms = control.clock()
-    await vault.forget(
-        session, row.tenant_id, _secret(row), org_id=row.org_id, actor=principal.subject, at_ms=now_ms
-    )
-    await repository.delete(session, row)
+    await forget(session, row, principal.subject, now_ms)
     await directory.changed(session, owner, now_ms)
-    _audit(session, row, principal.subject, "connector.delete", now_ms)
+
+
+async def forget(session: AsyncSession, row: Connector, actor: str, now_ms: int) -> None:
+    """Delete a locked connector and its credentials; that its instance changed is for the caller to note."""
+    await vault.forget(session, row.tenant_id, _secret(row), org_id=row.org_id, actor=actor, at_ms=now_ms)
+    await repository.delete(session, row)
+    _audit(session, row, actor, "connector.delete", now_ms)
 
 
 async def test(

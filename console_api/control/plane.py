@@ -26,10 +26,12 @@ from console_api.control.outbox.kafka_sink import KafkaSink
 from console_api.control.outbox.relay import OUTAGES, Relay
 from console_api.control.projections.keeper import Keeper
 from console_api.control.projections.service import Projector
+from console_api.control.vault.resealer import Resealer
 from console_api.control.vault.seal import Seal, load_seal
 from console_api.database.engine import Database, connect, is_outage
 from console_api.database.migrate import migrate
 from console_api.keys.last_used import LastUsedCollector
+from console_api.pace import Pace
 from kit.clock import Clock
 from kit.settings import (
     ControlSettings,
@@ -75,18 +77,32 @@ class ControlPlane:
     seal: Seal
     settings: ControlSettings
     clock: Clock
+    introspections: Pace
+    wrong_introspections: Pace
     #: Set once the schema is the newest.
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
 async def running(
-    config: ControlConfig, redis: Redis, kafka: KafkaSettings, clock: Clock
+    config: ControlConfig,
+    redis: Redis,
+    kafka: KafkaSettings,
+    clock: Clock,
+    older_seals: Callable[[int], None] = lambda left: None,
 ) -> AsyncIterator[ControlPlane]:
-    """Run the control plane until the block ends."""
+    """Run the control plane until the block ends; `older_seals` hears how many secrets need older keys."""
     database = connect(config.database, config.data_dir)
-    plane = ControlPlane(database, load_seal(config.secrets, config.data_dir), config.control, clock)
-    work = [asyncio.create_task(task) for task in _work(plane, redis, kafka)]
+    most = config.control.introspections_per_minute
+    plane = ControlPlane(
+        database,
+        load_seal(config.secrets, config.data_dir),
+        config.control,
+        clock,
+        Pace(most, clock),
+        Pace(most // 10, clock),
+    )
+    work = [asyncio.create_task(task) for task in _work(plane, redis, kafka, older_seals)]
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
@@ -97,7 +113,9 @@ async def running(
         await database.close()
 
 
-def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> list[Coroutine[Any, Any, None]]:
+def _work(
+    plane: ControlPlane, redis: Redis, kafka: KafkaSettings, older_seals: Callable[[int], None]
+) -> list[Coroutine[Any, Any, None]]:
     """Return what is to run, side by side, until the control plane ends."""
     database, settings, clock = plane.database, plane.settings, plane.clock
     projector = Projector(database, redis, clock)
@@ -107,10 +125,12 @@ def _work(plane: ControlPlane, redis: Redis, kafka: KafkaSettings) -> list[Corou
     )
     keeper = Keeper(projector, redis, settings.project_every_s * 1000, clock)
     collector = LastUsedCollector(database, redis)
+    resealer = Resealer(database, plane.seal, clock, older_seals)
     return [
         _prepare(plane),
         *(_again(plane, relay.run) for relay in relays),
         _again(plane, keeper.run),
+        _again(plane, resealer.run),
         _again(plane, lambda: collector.run(settings.collect_last_used_every_s)),
     ]
 

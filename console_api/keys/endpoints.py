@@ -24,8 +24,9 @@ from console_api.keys.models import (
     Rotation,
     ShownKey,
 )
+from console_api.pace import Pace
 from console_api.stores import StoresDep
-from kit.problems import Forbidden
+from kit.problems import Forbidden, TooManyRequests, Unauthorized
 
 router = APIRouter(prefix="/api/v1", tags=["API keys"])
 
@@ -112,12 +113,23 @@ async def _tenant_asked_for(
     # Of digests, so that neither the time nor the length says anything.
     same = compare_digest(sha256(token.encode()).digest(), sha256(known.encode()).digest())
     if known and same:
-        return ""
-    person = await person_of(people, stores, token)
+        return _at_pace(control.introspections, "")
+    try:
+        person = await person_of(people, stores, token)
+    except Unauthorized:
+        _at_pace(control.wrong_introspections, "")
+        raise
     of_tenant = any(not place.org_id and roles.includes(place.role, "member") for place in person.orgs)
     if not person.is_operator and not of_tenant:
         raise Forbidden("Introspection is for services; use the service token, or a tenant's own.")
-    return person.tenant_id
+    return _at_pace(control.introspections, person.tenant_id)
+
+
+def _at_pace(pace: Pace, tenant_id: str) -> str:
+    """Return whose keys are asked for, unless they are asked for too often."""
+    if not pace.allows(tenant_id):
+        raise TooManyRequests("Ask again in a second; keep answers for some.", headers={"Retry-After": "1"})
+    return tenant_id
 
 
 TenantAskedForDep = Annotated[str, Depends(_tenant_asked_for)]

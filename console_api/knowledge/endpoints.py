@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from console_api.auth.service import PrincipalDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
 from console_api.knowledge import service
-from console_api.knowledge.models import Answer, Asked, NewSource, Source, SourceChange, SourcePage
+from console_api.knowledge.models import Answer, Asked, NewSource, PiecePage, Source, SourceChange, SourcePage
 from console_api.knowledge.multipart import FormFile
 from console_api.knowledge.running import KnowledgeDep
 
@@ -96,6 +96,22 @@ async def source(
     instance_id: InstanceId, source_id: SourceId, session: ReadDep, principal: PrincipalDep
 ) -> Source:
     return await service.source(session, principal, instance_id, source_id)
+
+
+@router.get("/sources/{source_id}/chunks", summary="What was read of a source, piece by piece")
+async def chunks(
+    *,
+    instance_id: InstanceId,
+    source_id: SourceId,
+    control: ControlDep,
+    knowledge: KnowledgeDep,
+    principal: PrincipalDep,
+    begin: Annotated[int, Query(ge=0, le=1_000_000, description="The ordinal of the first one")] = 0,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> PiecePage:
+    return await service.chunks(
+        control, knowledge, principal, instance_id, source_id=source_id, begin=begin, limit=limit
+    )
 
 
 @router.patch("/sources/{source_id}", summary="Change how often a source is read anew")

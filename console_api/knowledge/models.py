@@ -160,6 +160,46 @@ class SourcePage(BaseModel):
     quota: Quota
 
 
+class Piece(BaseModel):
+    """A piece of a source, as an agent is given it."""
+
+    ordinal: int
+    section: str = Field(description="The headings it stands under")
+    page: int = Field(description="0: it has no pages")
+    title: str
+    url: str
+    tokens: int
+    text: str
+
+
+class PiecePage(BaseModel):
+    """Some pieces of a source, in their order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "version": 1,
+                "total": 210,
+                "chunks": [
+                    {
+                        "ordinal": 0,
+                        "section": "Delivery",
+                        "page": 2,
+                        "title": "Terms.pdf",
+                        "url": "",
+                        "tokens": 8,
+                        "text": "Parcels arrive within three working days.",
+                    }
+                ],
+            }
+        }
+    )
+
+    version: int = Field(description="Of the source, that is read now; 0: none is")
+    total: int = Field(description="How many pieces there are")
+    chunks: list[Piece]
+
+
 class Asked(BaseModel):
     """A question."""
 

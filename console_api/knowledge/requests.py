@@ -78,6 +78,14 @@ async def ask_anew(session: AsyncSession, row: KnowledgeSource, actor: str, now_
     record(session, row, actor, "knowledge.resync", now_ms)
 
 
+async def ask_to_delete(session: AsyncSession, row: KnowledgeSource, actor: str, now_ms: int) -> None:
+    """Ask for the end of a source, its bytes and its chunks."""
+    begin(row, now_ms)
+    row.status, row.deleted_at_ms = "deleting", now_ms
+    await send(session, row, "delete", now_ms)
+    record(session, row, actor, "knowledge.delete", now_ms)
+
+
 def record(
     session: AsyncSession, row: KnowledgeSource, actor: str, action: str, at_ms: int, **details: object
 ) -> None:

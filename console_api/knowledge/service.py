@@ -6,8 +6,9 @@ nobody asks for, never a source without its bytes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,6 +26,8 @@ from console_api.knowledge.models import (
     Asked,
     Found,
     NewSource,
+    Piece,
+    PiecePage,
     Progress,
     Quota,
     Source,
@@ -37,7 +40,7 @@ from console_api.knowledge.running import Knowledge
 from kit.blobs import BlobTooLarge, pieces
 from kit.embeddings import EmbeddingAway, EmbeddingRefused
 from kit.problems import BodyTooLarge, NotFound, Unavailable
-from kit.vectors.port import Hit, Question, StoreAway
+from kit.vectors.port import Hit, Place, Question, StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,30 @@ async def source(session: AsyncSession, principal: Principal, instance_id: str, 
     """Return one source. Raises `NotFound`."""
     await _own_instance(session, principal, instance_id)
     return _view(await _source(session, instance_id, source_id))
+
+
+async def chunks(
+    control: ControlPlane,
+    knowledge: Knowledge,
+    principal: Principal,
+    instance_id: str,
+    *,
+    source_id: str,
+    begin: int,
+    limit: int,
+) -> PiecePage:
+    """Return what was read of a source, as it is read now. Raises `NotFound`, `KnowledgeAway`."""
+    async with reading(control) as session:
+        owner = await _own_instance(session, principal, instance_id)
+        row = await _source(session, instance_id, source_id)
+    place = Place(tenant_id=owner.tenant_id, instance_id=instance_id, source_id=source_id)
+    with _away_told():
+        read = None if row.deleted_at_ms else await knowledge.store.active(place)
+        if read is None:
+            return PiecePage(version=0, total=0, chunks=[])
+        found = await knowledge.store.chunks(read, begin, limit)
+    shown = [Piece.model_validate(msgspec.structs.asdict(stored.chunk)) for stored in found]
+    return PiecePage(version=read.version, total=read.chunks, chunks=shown)
 
 
 async def create(
@@ -165,10 +192,7 @@ async def delete(
     await _own_instance(session, principal, instance_id)
     row = await _source(session, instance_id, source_id, lock=True)
     if not row.deleted_at_ms:
-        requests.begin(row, now_ms)
-        row.status, row.deleted_at_ms = "deleting", now_ms
-        await requests.send(session, row, "delete", now_ms)
-        requests.record(session, row, principal.subject, "knowledge.delete", now_ms)
+        await requests.ask_to_delete(session, row, principal.subject, now_ms)
     return _view(row)
 
 
@@ -178,7 +202,7 @@ async def search(
     """Return what the instance knows about a question. Raises `KnowledgeAway`."""
     async with reading(control) as session:
         owner = await _own_instance(session, principal, instance_id)
-    try:
+    with _away_told():
         made = await knowledge.embedder.embed([asked.query])
         hits = await knowledge.store.search(
             Question(
@@ -190,10 +214,17 @@ async def search(
                 k=asked.limit,
             )
         )
+    return Answer(hits=[_found(hit) for hit in hits])
+
+
+@contextlib.contextmanager
+def _away_told() -> Iterator[None]:
+    """Answer 503 while what instances know cannot be read."""
+    try:
+        yield
     except (StoreAway, EmbeddingAway, EmbeddingRefused) as error:
         log.warning("knowledge cannot be read", extra={"error": repr(error)})
         raise KnowledgeAway("Try again in a few seconds.", headers={"Retry-After": "5"}) from error
-    return Answer(hits=[_found(hit) for hit in hits])
 
 
 async def _add(

@@ -31,6 +31,9 @@ class ControlSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_CONTROL_")
     #: Opens the introspection of every tenant's API keys. Empty: only tenants' tokens do, for their own.
     service_token: SecretStr = SecretStr("")
+    #: Introspections that one process answers: the services' together, and each tenant's. Wrong tokens have a
+    #: tenth of it, all together.
+    introspections_per_minute: int = Field(default=6_000, ge=10, le=10_000_000)
     #: How often the outbox is looked at for what other processes wrote; own changes go out at once.
     relay_poll_ms: int = Field(default=200, ge=10, le=60_000)
     relay_batch: int = Field(default=200, ge=1, le=5_000)

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
 from kit.vectors.fusion import fuse
-from kit.vectors.port import MAX_K, Chunk, Generation, Hit, Place, Question, StoreAway, chunk_id
+from kit.vectors.port import MAX_K, Chunk, Generation, Hit, Place, Question, StoreAway, Stored, chunk_id
 from kit.vectors.terms import asked, terms
 from schemas import rows
 from schemas.rows import Table
@@ -65,6 +65,13 @@ _CHUNKS = f"""
 SELECT chunk_id, source_id, title, url, section, page, text FROM knowledge_chunks
 WHERE {_READABLE} AND chunk_id IN {{ids:Array(String)}} LIMIT 1 BY chunk_id
 """  # noqa: S608
+_STORED = """
+SELECT ordinal, text, tokens, title, url, section, page, %s AS vector FROM knowledge_chunks
+WHERE tenant_id = {tenant_id:String} AND instance_id = {instance_id:String}
+  AND source_id = {source_id:String} AND generation = {generation:String}
+  AND ordinal >= {begin:UInt32} AND ordinal < {end:UInt32}
+ORDER BY ordinal LIMIT 1 BY ordinal
+"""
 _COUNT = f"SELECT uniqExact(chunk_id) FROM knowledge_chunks WHERE {_READABLE}"  # noqa: S608
 
 
@@ -104,6 +111,13 @@ class ClickHouseVectors:
 
     async def active(self, place: Place) -> Generation | None:
         return await self._newest(place)
+
+    async def chunks(
+        self, generation: Generation, begin: int, limit: int, *, vectors: bool = False
+    ) -> list[Stored]:
+        of = {**_of(generation.place), "generation": generation.name, "begin": begin, "end": begin + limit}
+        found = await self._rows(_STORED % ("vector" if vectors else "[]"), of)
+        return [_stored(row) for row in found]
 
     async def delete(self, place: Place, version: int) -> None:
         gone = Generation(place=place, version=version, attempt="deleted", model="")
@@ -237,6 +251,20 @@ def _version_row(generation: Generation, *, active: bool) -> list[Any]:
     counts = (generation.chunks, generation.tokens, generation.pages)
     of = _of(generation.place).values()
     return [*of, generation.version, generation.name, active, *counts, generation.model]
+
+
+def _stored(row: Any) -> Stored:
+    ordinal, text, tokens, title, url, section, page, vector = row
+    chunk = Chunk(
+        ordinal=int(ordinal),
+        text=text,
+        tokens=int(tokens),
+        title=title,
+        url=url,
+        section=section,
+        page=int(page),
+    )
+    return Stored(chunk=chunk, vector=vector)
 
 
 def _hit(row: Any, score: float, similarity: float) -> Hit:

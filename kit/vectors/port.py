@@ -67,6 +67,13 @@ class Chunk(Struct, frozen=True, kw_only=True):
     page: int = 0
 
 
+class Stored(Struct, frozen=True, kw_only=True):
+    """A chunk as it stands in the store. `vector` is empty unless it was wanted."""
+
+    chunk: Chunk
+    vector: Sequence[float] = ()
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """What an instance is asked: `vector` is the text's, by `model`; `k` hits are wanted at most."""
 
@@ -120,6 +127,11 @@ class VectorStore(Protocol):
 
     async def active(self, place: Place) -> Generation | None:
         """Return the generation that is read of a source."""
+
+    async def chunks(
+        self, generation: Generation, begin: int, limit: int, *, vectors: bool = False
+    ) -> list[Stored]:
+        """Return the chunks of a generation whose ordinals are `begin` up to `begin + limit`, in order."""
 
     async def delete(self, place: Place, version: int) -> None:
         """Delete all chunks of a source; versions up to that one never come back."""

@@ -26,7 +26,7 @@ from weaviate.exceptions import WeaviateBaseError
 from kit.settings import KnowledgeSettings
 from kit.vectors import weaviate_schema as schema
 from kit.vectors.fusion import fuse
-from kit.vectors.port import MAX_K, Chunk, Generation, Hit, Place, Question, StoreAway, chunk_id
+from kit.vectors.port import MAX_K, Chunk, Generation, Hit, Place, Question, StoreAway, Stored, chunk_id
 from kit.vectors.terms import asked, terms
 
 T = TypeVar("T")
@@ -89,6 +89,18 @@ class WeaviateVectors:
             tokens=int(newest["tokens"]),
             pages=int(newest["pages"]),
         )
+
+    async def chunks(
+        self, generation: Generation, begin: int, limit: int, *, vectors: bool = False
+    ) -> list[Stored]:
+        rows = await self._collection(schema.chunks_of(generation.model), generation.place)
+        if not await self._has(rows, generation.place):
+            return []
+        ordinal = Filter.by_property("ordinal")
+        of = Filter.by_property("generation").equal(generation.name)
+        of = of & ordinal.greater_or_equal(begin) & ordinal.less_than(begin + limit)
+        found = await _told(rows.query.fetch_objects(limit=limit, filters=of, include_vector=vectors))
+        return sorted(map(_stored, found.objects), key=lambda stored: stored.chunk.ordinal)
 
     async def delete(self, place: Place, version: int) -> None:
         gone = Generation(place=place, version=version, attempt="deleted", model="")
@@ -302,6 +314,20 @@ def _properties(generation: Generation, chunk: Chunk) -> dict[str, Any]:
         "terms": " ".join(terms(f"{chunk.title} {chunk.section} {chunk.text}")),
         "tokens": chunk.tokens,
     }
+
+
+def _stored(item: Any) -> Stored:
+    told = item.properties
+    chunk = Chunk(
+        ordinal=int(told["ordinal"]),
+        text=told["text"],
+        tokens=int(told["tokens"]),
+        title=told["title"],
+        url=told["url"],
+        section=told["section"],
+        page=int(told["page"]),
+    )
+    return Stored(chunk=chunk, vector=(item.vector or {}).get("default", ()))
 
 
 def _hit(item: Any, vector: list[float] | None, rank: int) -> Hit:

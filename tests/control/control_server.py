@@ -91,6 +91,7 @@ async def serving(
     clickhouse_url: str = "http://127.0.0.1:1",
     clickhouse_database: str = "runmeter",
     oidc: OidcSettings | None = None,
+    secrets: SecretsSettings | None = None,
 ) -> AsyncIterator[str]:
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
@@ -100,7 +101,7 @@ async def serving(
         kafka=KafkaSettings(bootstrap=kafka),
         control=ControlConfig(
             place.settings,
-            SecretsSettings(),
+            secrets or SecretsSettings(),
             ControlSettings(service_token=SecretStr(SERVICE_TOKEN), relay_poll_ms=50),
             place.data_dir,
         ),

@@ -28,6 +28,7 @@ from console_api.database.tables import ApiKey, Grant, GrantCommand, Instance, O
 from console_api.orders import facts, service
 from console_api.orders.models import NewOrder, PlacedOrder
 from console_api.orders.provisioning import Provisioner, Reached
+from console_api.pace import Pace
 from console_api.payments.port import Fact, OrderPaid, Outcome
 from console_api.payments.providers import Providers
 from console_api.subscriptions.keeper import SubscriptionKeeper
@@ -58,7 +59,9 @@ class Shop:
     @classmethod
     async def open(cls, place: Place, world: World) -> Shop:
         seal = load_seal(SecretsSettings(), place.data_dir)
-        plane = ControlPlane(world.database, seal, ControlSettings(), world.clock)
+        plane = ControlPlane(
+            world.database, seal, ControlSettings(), world.clock, Pace(9, world.clock), Pace(9, world.clock)
+        )
         plane.ready.set()
         shop = cls(world, plane, Providers(dummy=True, stripe=None))
         await shop._stock()

@@ -15,6 +15,8 @@ from containers import free_ports
 from control_places import Place
 from control_server import Api, serving
 from control_world import World, projected
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 sys.path.append(str(Path(__file__).parents[1] / "runner"))  # third_parties
@@ -23,7 +25,7 @@ from third_parties import ThirdParty, third_party
 from waiting import eventually
 
 from console_api.control.vault import service as vault
-from kit.seal import load_seal
+from kit.seal import CannotOpen, Seal, load_seal
 from kit.settings import ConnectorSettings, SecretsSettings
 from schemas import keys
 from schemas.directory import ConnectorsRecord
@@ -94,13 +96,47 @@ async def test_a_connector_reaches_the_runner_sealed(
     assert told.settings == {"channel": "#help"}
     seal = load_seal(SecretsSettings(), place.data_dir)
     assert msgspec.json.decode(seal.open(told.secret_id, told.sealed)) == {"bot_token": TOKEN}
-    assert (await projected(redis, world.instance_id)).connectors is True
+
+    async def gateways_know() -> bool:
+        return (await projected(redis, world.instance_id)).connectors
+
+    await eventually(gateways_know, "the instance's own projection, which is another write")
     [entry] = await world.audited(made.body["connector_id"])
     assert (entry.action, TOKEN in str(entry.details)) == ("connector.create", False)
 
 
 async def _is(redis: Redis, world: World, expected: list[str] | None) -> bool:
     return await names(redis, world) == expected
+
+
+async def test_a_new_key_seals_what_runners_are_told_without_anybodys_help(
+    world: World, redis: Redis, redis_url: str, place: Place
+) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
+    for keys_in_use in (old, f"{new},{old}"):
+        settings = SecretsSettings(keys=SecretStr(keys_in_use))
+        async with (
+            serving(place, redis_url, nowhere, world, secrets=settings) as url,
+            aiohttp.ClientSession() as http,
+        ):
+            if keys_in_use == old:
+                made = await Api(url, http, redis, world)("POST", at(world), SLACK)
+                assert made.status == 201, made.body
+                await eventually(lambda: _is(redis, world, ["Support"]), "the projection")
+                continue
+
+            async def opened_by_the_new_key_alone() -> bool:
+                found = await record(redis, world)
+                try:
+                    [told] = found.connectors if found else ()
+                    return TOKEN in Seal((new,)).open(told.secret_id, told.sealed)
+                except CannotOpen:
+                    return False
+
+            await eventually(opened_by_the_new_key_alone, "the credentials are sealed with the new key")
+            async with http.get(f"{url}/metrics") as answer:
+                assert "runmeter_console_api_secrets_sealed_with_older_keys 0.0" in await answer.text()
 
 
 async def test_credentials_are_never_shown(api: Api, world: World) -> None:

@@ -12,7 +12,9 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from console_api.control.vault import resealer as resealing
 from console_api.control.vault import service as vault
+from console_api.control.vault.resealer import Resealer
 from console_api.control.vault.seal import CannotOpen, Seal, load_seal
 from console_api.database.tables import Secret
 from kit.settings import SecretsSettings
@@ -88,13 +90,28 @@ async def test_keys_are_replaced_without_losing_a_secret(world: World) -> None:
     with pytest.raises(CannotOpen, match="RUNMETER_SECRETS_KEYS"):
         await read(world, Seal((NEW,)), names[0])
 
-    resealed = []
-    while not resealed or resealed[-1]:
-        async with world.database.writing() as session:
-            resealed.append(await vault.reseal(session, both, world.clock(), limit=2))
+    told: list[int] = []
+    resealer = Resealer(world.database, both, world.clock, told.append)
+    assert [await resealer.turn(), await resealer.turn()] == [5, 0]
 
-    assert resealed == [2, 2, 1, 0]
+    assert told == [0, 0]
     assert [await read(world, Seal((NEW,)), name) for name in names] == names
+
+
+async def test_a_secret_that_no_key_opens_holds_no_other_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "_BATCH", 2)
+    lost = Seal((Fernet.generate_key().decode(),))
+    for number in range(6):
+        await keep(world, lost if number % 2 else Seal((OLD,)), f"secret-{number}", "value")
+    told: list[int] = []
+
+    assert await Resealer(world.database, Seal((NEW, OLD)), world.clock, told.append).turn() == 3
+
+    assert told == [3]
+    assert [await read(world, Seal((NEW,)), f"secret-{number}") for number in (0, 2, 4)] == ["value"] * 3
+    assert await read(world, lost, "secret-1") == "value"
 
 
 async def test_a_sealed_value_opens_in_its_own_row_only(world: World) -> None:

@@ -180,6 +180,21 @@ async def test_only_services_introspect(api: Api) -> None:
     assert (await api("GET", path(api), headers=SERVICE)).status == 401
 
 
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNMETER_CONTROL_INTROSPECTIONS_PER_MINUTE", "100")
+
+
+async def test_wrong_tokens_are_slowed_down_and_services_are_not(seldom: None, api: Api) -> None:
+    made = await create(api)
+    wrong = {"Authorization": "Bearer wrong"}
+    said = [(await introspect(api, made["key"], wrong)).status for _ in range(12)]
+
+    assert said == [401] * 10 + [429] * 2
+    assert (await introspect(api, made["key"], wrong)).headers["Retry-After"] == "1"
+    assert (await introspect(api, made["key"], SERVICE)).status == 200
+
+
 async def test_a_viewer_reads_keys_and_changes_none(api: Api) -> None:
     made = await create(api)
     changes = [

@@ -291,6 +291,10 @@ async def test_knowledge_that_cannot_be_read_says_so(api: Api, world: World) -> 
     answer = await api("POST", f"/instances/{world.instance_id}/knowledge:search", {"query": "returns"})
 
     assert (answer.status, answer.body["code"]) == (503, "knowledge_unavailable")
+    made = await api("POST", sources(world), TEXT)
+    read = await api("GET", sources(world, f"/{made.body['source_id']}/chunks"))
+    assert (read.status, read.body["code"]) == (503, "knowledge_unavailable")
+    assert (await api("GET", sources(world, "/src_none/chunks"))).status == 404
 
 
 async def test_a_plan_says_how_much_an_instance_may_know(api: Api, world: World) -> None:

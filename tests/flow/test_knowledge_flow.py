@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,11 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
         await eventually(ready, "the PDF is ready")
         shown = (await account("GET", f"/sources/{source_id}")).json()
         assert (shown["pages"], shown["chunks"]) == (3, 3)
+        read = (await account("GET", f"/sources/{source_id}/chunks?begin=1&limit=1")).json()
+        assert (read["version"], read["total"]) == (1, 3)
+        assert [(piece["ordinal"], piece["page"], piece["text"]) for piece in read["chunks"]] == [
+            (1, 2, PAGES[1])
+        ]
         for number, query in enumerate(["islands ferry", "where do birds nest", "money back for returns"], 1):
             best = (await account.known(query))[0]
             assert (best["page"], best["title"], best["source_id"]) == (number, "Terms.pdf", source_id)
@@ -242,6 +248,30 @@ async def test_bytes_that_are_no_document_say_so_to_their_owner(stack: Stack) ->
 
     assert shown["error_code"] == "unsupported_type"
     assert "use PDF" in shown["error"]
+
+
+async def test_200_mb_are_refused_with_the_limit_and_leave_nothing(stack: Stack) -> None:
+    sent = 0
+
+    async def file() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 200_000_000:
+            sent += 1_000_000
+            yield bytes(1_000_000)
+
+    token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
+    blobs = Path(stack["data_dir"]) / "blobs"
+    async with httpx.AsyncClient(headers=token, timeout=120) as client:
+        account = Account(stack, client)
+        before = (await account("GET", "/sources")).json()
+        kept = set(blobs.iterdir()) if blobs.exists() else set()
+
+        refused = await account("POST", "/sources:upload", content=file(), headers={"X-Filename": "big.pdf"})
+
+        assert refused.status_code == 413, refused.text
+        assert (refused.json()["code"], refused.json()["limit_bytes"]) == ("body_too_large", 104_857_600)
+        assert (await account("GET", "/sources")).json()["quota"] == before["quota"]
+    assert not blobs.exists() or set(blobs.iterdir()) <= kept
 
 
 @pytest.mark.parametrize("path", ["readyz", "metrics"])

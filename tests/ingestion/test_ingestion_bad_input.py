@@ -41,19 +41,31 @@ async def test_bad_addresses_fail_with_their_reason_and_cost_nothing(rig: Rig) -
     rig.settings["RUNMETER_INGESTION_FETCH_TIMEOUT_MS"] = "3000"
     async with web_site.running() as site:
         site.pages["/loop"] = "/loop"
+        site.partly = {
+            "/large": (web_site.PROMISED, "cut"),
+            "/stalls": (1_000_000, "stall"),
+            "/cut": (1_000_000, "cut"),
+        }
         urls = {
             "address_refused": "http://169.254.169.254/latest/meta-data/",
             "bad_address": "file:///etc/passwd",
             "too_many_redirects": site.url("/loop"),
             "http_error": site.url("/gone"),
             "unreachable": "http://127.0.0.1:1/",
+            "timeout": site.url("/stalls"),
+            "too_large": site.url("/large"),
         }
         await rig.start()
         ids = {code: new_id("src") for code in urls}
         for code, url in urls.items():
             await rig.ask(ids[code], kind="url", url=url)
+        cut = new_id("src")
+        await rig.ask(cut, kind="url", url=site.url("/cut"))
 
         await ended_as(rig, ids)
+        assert (await rig.ended(cut)).error_code == "unreachable"
+        # It was left as soon as it was too large, and not read to its end first.
+        assert site.sent_bytes < web_site.PROMISED // 2
 
 
 async def ended_as(rig: Rig, ids: dict[str, str]) -> None:
@@ -93,18 +105,22 @@ async def test_what_the_model_refuses_midway_leaves_no_chunk_and_what_was_used_i
         ]
 
 
-async def test_a_model_that_is_away_for_a_moment_is_waited_for(rig: Rig) -> None:
+async def test_a_model_that_fails_stalls_or_cuts_for_a_moment_is_waited_for(rig: Rig) -> None:
     source_id = new_id("src")
     blob = await rig.blob(source_id, b"A few words about parrots.")
     async with embedding_server.running() as server:
-        server.statuses = [500, 429]
+        server.statuses = [500, "stall", "cut", 429]
         use(rig, server)
+        rig.settings["RUNMETER_EMBEDDING_TIMEOUT_MS"] = "1000"
         await rig.start()
 
         await rig.ask(source_id, blob=blob)
         ready = await rig.ended(source_id)
 
     assert (ready.status, ready.model, rig.rows(source_id)) == ("ready", embedding_server.MODEL, 1)
+    assert ready.tokens == 10
+    [call] = await rig.said(topics.TOKENS, TokenEvent)
+    assert call.input_uncached == 10
 
 
 async def test_a_model_that_stays_away_ends_at_the_deadline(rig: Rig) -> None:

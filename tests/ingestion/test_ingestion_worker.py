@@ -6,7 +6,9 @@ import asyncio
 import json
 import signal
 
+import embedding_server
 import made_files
+import pytest
 import web_site
 from waiting import eventually
 from worker_rig import Rig
@@ -206,3 +208,52 @@ async def test_what_is_deleted_while_it_is_read_leaves_nothing(rig: Rig) -> None
     told = await rig.said(topics.INGESTION_PROGRESS, SourceProgress)
     assert {event.version for event in told if event.status in ("ready", "failed", "deleted")} == {2}
     assert rig.rows(source_id) == await rig.count() == 0
+
+
+async def test_what_a_new_version_says_again_is_not_embedded_again(rig: Rig) -> None:
+    source_id = new_id("src")
+
+    async def version(number: int, answers: list[str]) -> tuple[SourceProgress, int]:
+        pairs = [{"question": f"Question {n}?", "answer": text} for n, text in enumerate(answers)]
+        before = sum(map(len, server.asked))
+        await rig.ask(
+            source_id, number, kind="qa", blob=await rig.blob(source_id, json.dumps(pairs).encode())
+        )
+        ended = await rig.ended(source_id, number)
+        assert ended.status == "ready", ended
+        return ended, sum(map(len, server.asked)) - before
+
+    async with embedding_server.running() as server:
+        rig.settings |= {
+            "RUNMETER_EMBEDDING_BASE_URL": server.url,
+            "RUNMETER_EMBEDDING_MODEL": embedding_server.MODEL,
+            "RUNMETER_EMBEDDING_BATCH_TEXTS": "4",
+        }
+        await rig.start()
+        answers = [f"Answer {n}." for n in range(10)]
+        first, asked_first = await version(1, answers)
+        same, asked_same = await version(2, answers)
+        changed, asked_changed = await version(
+            3, ["Of course.", *answers[1:5], "Never.", *answers[6:], "One more."]
+        )
+
+    assert [asked_first, asked_same] == [10, 0]
+    assert [first.tokens, same.tokens] == [100, 0]
+    assert (changed.chunks, asked_changed, changed.tokens) == (11, 3, 30)
+    texts = rig.texts(source_id)
+    assert [texts[n].rpartition(": ")[2] for n in (0, 4, 5, 10)] == [
+        "Of course.",
+        "Answer 4.",
+        "Never.",
+        "One more.",
+    ]
+    vectors = rig.client.query(
+        "SELECT text, section, vector FROM knowledge_chunks WHERE source_id = {id:String}",
+        parameters={"id": source_id},
+    ).result_rows
+    assert all(
+        vector == pytest.approx(embedding_server._vector(f"{section}\n{text}"), abs=1e-6)
+        for text, section, vector in vectors
+    )
+    calls = await rig.said(topics.TOKENS, TokenEvent)
+    assert [call.input_uncached for call in calls] == [100, 0, 30]

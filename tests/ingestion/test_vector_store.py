@@ -253,3 +253,27 @@ async def test_a_hit_carries_what_it_is_cited_by_and_how_near_it_is(store: Vecto
     assert (hits[0].text, round(hits[0].similarity, 3)) == ("text 6", 1.0)
     assert (hits[0].title, hits[0].url, hits[0].section) == ("Handbook", "https://x.example/", "S")
     assert (hits[0].page, hits[0].source_id) == (6, whose.source_id)
+
+
+async def test_chunks_are_listed_as_they_were_written(store: VectorStore) -> None:
+    texts = {f"text {n}": n * 10.0 for n in range(7)}
+    generation = await fill(store, texts)
+    other = await fill(store, {"other": 0.0}, version=2, attempt="b")
+
+    pages = [await store.chunks(generation, begin, 3) for begin in (0, 3, 6, 9)]
+
+    assert [[stored.chunk.text for stored in page] for page in pages] == [
+        ["text 0", "text 1", "text 2"],
+        ["text 3", "text 4", "text 5"],
+        ["text 6"],
+        [],
+    ]
+    assert pages[1][0].chunk == Chunk(
+        ordinal=3, text="text 3", tokens=3, title="Handbook", url="https://x.example/", section="S", page=3
+    )
+    assert {len(stored.vector) for page in pages for stored in page} == {0}
+    [third] = await store.chunks(generation, 3, 1, vectors=True)
+    assert list(third.vector) == pytest.approx(direction(30), abs=1e-6)
+    assert [stored.chunk.text for stored in await store.chunks(other, 0, 9)] == ["other"]
+    nobody = replace(generation, place=place(instance_id=new_id("inst")))
+    assert await store.chunks(nobody, 0, 9) == []

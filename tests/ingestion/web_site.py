@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiohttp import web
 
 from kit.safe_http import FetchLimits
+
+PROMISED = 200_000_000
+PIECE = b"word " * 20_000
 
 
 @dataclass
@@ -22,6 +27,9 @@ class Site:
     slow_s: float = 0
     #: Paths that are answered with status 500.
     failing: set[str] = field(default_factory=set)
+    #: Paths that send so many bytes of the 200 MB that they promise, and what comes of the rest.
+    partly: dict[str, tuple[int, Literal["stall", "cut"]]] = field(default_factory=dict)
+    sent_bytes: int = 0
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -29,9 +37,11 @@ class Site:
     def add(self, path: str, body: str, content_type: str = "text/html") -> None:
         self.pages[path] = (content_type, body.encode())
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
         await asyncio.sleep(self.slow_s)
+        if request.path in self.partly:
+            return await self._part(request, *self.partly[request.path])
         if request.path in self.failing:
             return web.Response(status=500)
         page = self.pages.get(request.path)
@@ -43,6 +53,25 @@ class Site:
         if request.path.startswith("/packed"):
             response.enable_compression(web.ContentCoding.gzip)
         return response
+
+    async def _part(
+        self, request: web.Request, size: int, then: Literal["stall", "cut"]
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/plain", "Content-Length": str(PROMISED)})
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(size // len(PIECE)):
+                await answer.write(PIECE)
+                self.sent_bytes += len(PIECE)
+            while then == "stall" and not _gone(request):  # noqa: ASYNC110 - a socket has no event
+                await asyncio.sleep(0.05)
+        if request.transport is not None:
+            request.transport.abort()
+        return answer
+
+
+def _gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 @asynccontextmanager

@@ -11,12 +11,13 @@ from console.calls.knowledge import Found, Quota, Source, SourcePage
 from console.components import states
 from console.components.button import Button
 from console.components.dialog import confirmed
-from console.components.fields import Segments, number_field, text_field
+from console.components.fields import Segments, choice, number_field, text_field
 from console.components.loaded import Loaded, attempt, toast
 from console.components.status import StatusBadge, said
 from console.components.table import Column, table
 from console.components.text import Text, box, when
 from console.pages.instance.context import InstanceContext
+from console.pages.instance.source import Inside, every
 from console.pages.signed_in import card_head
 
 _EVERY_S = 3.0
@@ -126,6 +127,9 @@ class _Data:
         with box("div", "rm-table__actions"):
             if source.kind in ("url", "site") or source.status == "failed":
                 Button("Read again", lambda: self._resync(source), look="ghost", small=True)
+            if source.ready_at_ms:
+                inside = Inside(self._context, source, self._loaded.refresh)
+                Button("Look inside", inside.open, look="ghost", small=True)
             Button("Delete", lambda: self._delete(source), look="ghost", small=True)
 
     async def _resync(self, source: Source) -> None:
@@ -184,13 +188,20 @@ class _Data:
 
     def _draw_url(self) -> None:
         url = text_field("Address", placeholder="https://docs.example.com/returns", longest=2048, kind="url")
-        Button("Add page", lambda: self._add(kind="url", url=str(url.value or "").strip()))
+        again = choice("Read it again", every(), "0")
+        Button(
+            "Add page",
+            lambda: self._add(
+                kind="url", url=str(url.value or "").strip(), resync_hours=int(again.value or 0)
+            ),
+        )
 
     def _draw_site(self) -> None:
         url = text_field("First page", placeholder="https://docs.example.com/", longest=2048, kind="url")
         with box("div", "rm-form rm-form--two"):
             pages = number_field("Pages at most", 50, least=1, most=5000)
             depth = number_field("Links away from it", 2, most=10)
+        again = choice("Read it again", every(), "0")
         Button(
             "Add website",
             lambda: self._add(
@@ -198,6 +209,7 @@ class _Data:
                 url=str(url.value or "").strip(),
                 max_pages=int(pages.value or 50),
                 max_depth=int(depth.value if depth.value is not None else 2),
+                resync_hours=int(again.value or 0),
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Keeping, reading and re-sealing secrets. Each call is a part of the caller's transaction."""
+"""Keeping, reading and forgetting secrets. Each call is a part of the caller's transaction."""
 
 from __future__ import annotations
 
@@ -70,15 +70,3 @@ async def forget(
         name=name,
     )
     return True
-
-
-async def reseal(session: AsyncSession, seal: Seal, at_ms: int, limit: int = 200) -> int:
-    """Seal some secrets of older keys with the newest one; return how many, 0 when none is left.
-
-    Only then may an older key be taken out of the settings.
-    """
-    rows = await repository.sealed_with_others(session, seal.fingerprint, limit)
-    for row in rows:
-        row.sealed = seal.close(row.secret_id, seal.open(row.secret_id, row.sealed))
-        row.sealed_with, row.updated_at_ms = seal.fingerprint, at_ms
-    return len(rows)
