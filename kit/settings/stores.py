@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings.base import Settings
@@ -14,9 +14,26 @@ class KafkaSettings(Settings):
     #: Fixed when the topics are created: Redis keys carry the partition.
     partitions: int = Field(default=8, ge=1, le=4096)
     replication: int = Field(default=1, ge=1, le=9)
+    #: Replicas that must have a record before it counts as published, set when the topics are created. 0: one
+    #: fewer than there are, so that one broker may die.
+    min_insync: int = Field(default=0, ge=0, le=9)
     #: How long one publish may wait for its acknowledgement before it goes to the spool.
     ack_timeout_ms: int = Field(default=2_000, ge=50, le=120_000)
     linger_ms: int = Field(default=0, ge=0, le=1_000)
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> KafkaSettings:
+        if self.min_insync > self.replication:
+            raise ValueError(
+                f"RUNMETER_KAFKA_MIN_INSYNC={self.min_insync} of RUNMETER_KAFKA_REPLICATION={self.replication} "
+                "replicas can never be in sync"
+            )
+        return self
+
+    @property
+    def in_sync(self) -> int:
+        """Replicas that must have a record before it counts as published."""
+        return self.min_insync or max(1, self.replication - 1)
 
 
 class RedisSettings(Settings):
