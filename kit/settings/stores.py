@@ -25,8 +25,8 @@ class KafkaSettings(Settings):
     def _can_be_written(self) -> KafkaSettings:
         if self.min_insync > self.replication:
             raise ValueError(
-                f"RUNMETER_KAFKA_MIN_INSYNC={self.min_insync} of RUNMETER_KAFKA_REPLICATION={self.replication} "
-                "replicas can never be in sync"
+                f"{self.min_insync} of {self.replication} replicas can never be in sync: lower "
+                "RUNMETER_KAFKA_MIN_INSYNC, or raise RUNMETER_KAFKA_REPLICATION"
             )
         return self
 
@@ -51,6 +51,9 @@ class ClickHouseSettings(Settings):
     user: str = "default"
     password: SecretStr = SecretStr("")
     database: str = "runmeter"
+    #: The name of a cluster of several servers, as their configuration has it: tables are then replicated and
+    #: spread over its shards. Empty: one server, or a service that replicates by itself.
+    cluster: str = Field(default="", pattern=r"^\w*$", max_length=64)
     query_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
     #: How long raw events are kept; 0 is for ever. Runs and the ledger, which are the books, always are.
     raw_events_days: int = Field(default=0, ge=0, le=36_500)
