@@ -1,7 +1,7 @@
-"""What a dashboard's questions cost as the runs behind them grow, asked of the API and, beside it, of the runs.
+"""What a dashboard's questions cost as the runs behind them grow: asked of the API, and of the runs themselves.
 
-Runs are made by ClickHouse itself, in the real tables, over the same 90 days at every size; the rollups are built
-by the product. Only the density grows: what a question reads of the rollups levels off, of the runs it does not.
+Runs are made by ClickHouse itself, in the real tables, over the same 90 days at every size; the rollups are
+built by the product. Only the density grows: what is read of the rollups levels off, of the runs it does not.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _ASKED = 60
 _BYTES_PER_RUN = 400
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 
-#: 1,000 instances of 200 orgs; who has more runs has many more: the first has a tenth of all. A twentieth of the
-#: runs are there in two versions, as those are whose first was stored before they ended.
+#: 1,000 instances of 200 orgs; who has more runs has many more: the first has a tenth of all. A twentieth of
+#: the runs are there in two versions, as those are whose first was stored before they ended.
 _RUNS = """
 INSERT INTO runs ({columns})
 SELECT
