@@ -1,4 +1,4 @@
-"""What a dashboard's questions cost as the runs behind them grow: asked of the API, and of the runs themselves.
+"""What a dashboard's questions cost as the runs behind them grow: asked of the API, and of the runs.
 
 Runs are made by ClickHouse itself, in the real tables, over the same 90 days at every size; the rollups are
 built by the product. Only the density grows: what is read of the rollups levels off, of the runs it does not.
@@ -54,7 +54,8 @@ SELECT
     if(r2 % 11 = 0, 'gpt-4o-mini', ['gpt-4o', 'gpt-4.1', 'claude-sonnet-4-5'][1 + i % 3]),
     false, '', '',
     at, at + toIntervalMillisecond(200 + r2 % 9000), 200 + r2 % 9000,
-    50 + r2 % 1500, 20 + r2 % 480, 50 + r2 % 1500, 0, 0, 0, 1, r2 % 3, 100 + r2 % 20000, 'v1', false, false, false,
+    50 + r2 % 1500, 20 + r2 % 480, 50 + r2 % 1500, 0, 0, 0, 1, r2 % 3, 100 + r2 % 20000,
+    'v1', false, false, false,
     at + toIntervalMillisecond(400 + r2 % 9000), 'credits.ledger', i % 8, n * 2 + v
 FROM
 (
@@ -62,7 +63,8 @@ FROM
         number AS n, v,
         toUInt32(1000 * pow(cityHash64(number, 1) / pow(2, 64), 3)) AS i,
         cityHash64(number, 2) AS r2,
-        fromUnixTimestamp64Milli(toInt64({from_ms:Int64} + cityHash64(number, 3) % {width_ms:UInt64}), 'UTC') AS at
+        toInt64({from_ms:Int64} + cityHash64(number, 3) % {width_ms:UInt64}) AS at_ms,
+        fromUnixTimestamp64Milli(at_ms, 'UTC') AS at
     FROM numbers({first:UInt64}, {count:UInt64})
     ARRAY JOIN if(number % 20 = 0, [0, 1], [1]) AS v
 )
