@@ -20,6 +20,7 @@ import bench_scaling
 import bench_warehouse
 import report
 import results
+import scale_table
 from bench_stack import whole_stack
 
 _PARTS = tuple(report.SECTIONS)
@@ -35,6 +36,7 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     failed = [] if args.report else _measure(args.parts or _PARTS, args.runs)
     missing = report.write(_PARTS)
+    scale_table.write()
     print(report.PAGE.read_text())
     for part in missing:
         print(f"not measured yet: {part}", file=sys.stderr)
