@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 from kit import clickhouse_client, logs
 from kit.settings import ClickHouseSettings, StackSettings, load
 from schemas import rows
+from streams.warehouse import rollups
 from streams.warehouse.cluster import SETTINGS, journal, local, on, render
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 (number UInt32, name String, checksum String, applied_at DateTime DEFAULT now())
 ENGINE = MergeTree ORDER BY number
 """
+
+#: What a migration's tables are filled with, in steps that may run again: one statement over all of history
+#: would meet a server's time limit.
+_FILLS: Mapping[int, Callable[[Client], None]] = {5: rollups.fill}
 
 
 class MigrationChanged(Exception):
@@ -76,6 +82,8 @@ def apply(client: Client, wanted: list[Migration], cluster: str = "") -> list[Mi
     for migration in missing:
         for statement in migration.rendered(cluster):
             client.command(statement, settings=SETTINGS if cluster else None)
+        if (fill := _FILLS.get(migration.number)) is not None:
+            fill(client)
         client.insert(
             "schema_migrations",
             [[migration.number, migration.name, migration.checksum]],

@@ -107,6 +107,13 @@ def rebuild(client: Client, day: date) -> None:
         client.command(sql.format(of_runs=of_runs, of_buckets=of_buckets), settings=SETTINGS)
 
 
+def fill(client: Client) -> None:
+    """Compute the buckets of all runs that there are, a day at a time. Raises `ClickHouseError`."""
+    days = "SELECT DISTINCT toDate(started_at, 'UTC') AS day FROM runs ORDER BY day"
+    for (day,) in client.query(days).result_rows:
+        rebuild(client, day)
+
+
 def differences(client: Client, day: date) -> list[str]:
     """Return which rollups of a day (UTC) do not add up to its runs. Raises `ClickHouseError`."""
     sums = ", ".join(f"sum(part.{name})" for name in rows.SUMMED)

@@ -74,8 +74,9 @@ def growth(name: str, sizes: Sequence[Mapping[str, Any]]) -> str:
     for n, question in enumerate(sizes[0]["questions"]):
         asked, color = [size["questions"][question] for size in sizes], f"C{n}"
         axes.plot(runs, [q["p99_ms"] for q in asked], marker="o", color=color, label=question)
-        if asked[0]["runs_final_ms"]:
-            axes.plot(runs, [q["runs_final_ms"] for q in asked], linestyle=":", color=color)
+        known = [(n, q["runs_final_ms"]) for n, q in zip(runs, asked, strict=True)]
+        if of := [(count, taken) for count, taken in known if isinstance(taken, float)]:
+            axes.plot(*zip(*of, strict=True), linestyle=":", color=color)
     axes.axhline(100, color="black", linewidth=0.8, linestyle="--")
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -213,7 +213,7 @@ def warehouse(found: Found) -> tuple[str, str]:
         asked = [size["questions"][name] for size in sizes]
         lines.append((name, *(f"{q['p50_ms']:.0f} / {q['p99_ms']:.0f}" for q in asked)))
         if asked[0]["runs_final_ms"]:
-            lines.append(("… straight from the runs", *(f"{q['runs_final_ms']:,.0f}" for q in asked)))
+            lines.append(("… straight from the runs", *(_raw(q["runs_final_ms"]) for q in asked)))
     for rollup in ("usage_minutes", "usage_hours", "usage_days"):
         held = [f"{s['rows'].get(rollup, 0):,} ({s['bytes'].get(rollup, 0) / 1e6:,.0f} MB)" for s in sizes]
         lines.append((f"rows of `{rollup}`", *held))
@@ -228,6 +228,10 @@ def warehouse(found: Found) -> tuple[str, str]:
         + table(columns, lines)
         + stopped,
     )
+
+
+def _raw(taken: float | str) -> str:
+    return taken if isinstance(taken, str) else f"{taken:,.0f}"
 
 
 SECTIONS: dict[str, Callable[[Found], tuple[str, str]]] = {

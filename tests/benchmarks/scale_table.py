@@ -1,4 +1,4 @@
-"""The table of docs/scale.md: what a million events a second would take, by what was measured of each part."""
+"""The table of docs/scale.md: what a million events a second would take, by what each part was seen to."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@
 -- bucket's: it grows with every fact, so what saw more facts wins over what saw fewer, without any clock. A row
 -- whose runs have all moved to another one (a run's model is known late) is written again with nothing in it.
 -- Hours are made of minutes and days of hours. ORDER BY starts as that of `runs`; one row of a bucket is one
--- combination of model, channel, key and status, so there are never more rows than runs.
+-- combination of model, channel, key and status, so there are never more rows than runs. Of runs that are there
+-- already the migrator computes them, day by day, before it notes this file as applied.
 
-CREATE TABLE usage_minutes
+CREATE TABLE IF NOT EXISTS usage_minutes
 (
     tenant_id LowCardinality(String), org_id String, instance_id String, at DateTime('UTC'),
     model LowCardinality(String), channel LowCardinality(String), key_id String, status LowCardinality(String),
@@ -23,7 +24,7 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (tenant_id, org_id, instance_id, at, model, channel, key_id, status)
 SETTINGS non_replicated_deduplication_window = 100000;
 
-CREATE TABLE usage_hours
+CREATE TABLE IF NOT EXISTS usage_hours
 (
     tenant_id LowCardinality(String), org_id String, instance_id String, at DateTime('UTC'),
     model LowCardinality(String), channel LowCardinality(String), key_id String, status LowCardinality(String),
@@ -38,7 +39,7 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (tenant_id, org_id, instance_id, at, model, channel, key_id, status)
 SETTINGS non_replicated_deduplication_window = 100000;
 
-CREATE TABLE usage_days
+CREATE TABLE IF NOT EXISTS usage_days
 (
     tenant_id LowCardinality(String), org_id String, instance_id String, at DateTime('UTC'),
     model LowCardinality(String), channel LowCardinality(String), key_id String, status LowCardinality(String),
@@ -52,41 +53,6 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(at)
 ORDER BY (tenant_id, org_id, instance_id, at, model, channel, key_id, status)
 SETTINGS non_replicated_deduplication_window = 100000;
-
--- What is there already.
-INSERT INTO usage_minutes
-SELECT
-    tenant_id, org_id, instance_id, toStartOfMinute(started_at) AS at, model, channel, key_id, status,
-    sum(facts) OVER (PARTITION BY tenant_id, org_id, instance_id, at) AS version, sum(run.version) AS facts,
-    count() AS runs, sum(run.tokens_in), sum(run.tokens_out), sum(run.input_uncached), sum(run.cache_read),
-    sum(run.cache_write), sum(run.reasoning), sum(run.model_calls), sum(run.tool_calls), sum(run.duration_ms),
-    sum(run.charged_micro),
-    quantilesTDigestIfState(0.5, 0.95, 0.99)(toFloat64(run.duration_ms), status != 'started'),
-    max(run.recorded_at)
-FROM runs AS run FINAL
-GROUP BY tenant_id, org_id, instance_id, at, model, channel, key_id, status;
-
-INSERT INTO usage_hours
-SELECT
-    tenant_id, org_id, instance_id, toStartOfHour(at) AS start, model, channel, key_id, status,
-    sum(facts) OVER (PARTITION BY tenant_id, org_id, instance_id, start) AS version, sum(part.facts) AS facts,
-    sum(part.runs), sum(part.tokens_in), sum(part.tokens_out), sum(part.input_uncached), sum(part.cache_read),
-    sum(part.cache_write), sum(part.reasoning), sum(part.model_calls), sum(part.tool_calls),
-    sum(part.duration_ms), sum(part.charged_micro),
-    quantilesTDigestIfMergeState(0.5, 0.95, 0.99)(part.durations), max(part.recorded_at)
-FROM usage_minutes AS part FINAL
-GROUP BY tenant_id, org_id, instance_id, start, model, channel, key_id, status;
-
-INSERT INTO usage_days
-SELECT
-    tenant_id, org_id, instance_id, toStartOfDay(at) AS start, model, channel, key_id, status,
-    sum(facts) OVER (PARTITION BY tenant_id, org_id, instance_id, start) AS version, sum(part.facts) AS facts,
-    sum(part.runs), sum(part.tokens_in), sum(part.tokens_out), sum(part.input_uncached), sum(part.cache_read),
-    sum(part.cache_write), sum(part.reasoning), sum(part.model_calls), sum(part.tool_calls),
-    sum(part.duration_ms), sum(part.charged_micro),
-    quantilesTDigestIfMergeState(0.5, 0.95, 0.99)(part.durations), max(part.recorded_at)
-FROM usage_hours AS part FINAL
-GROUP BY tenant_id, org_id, instance_id, start, model, channel, key_id, status;
 
 -- The analysts' views of usage have the columns that they had, and read these.
 DROP VIEW IF EXISTS analyst_usage_minute;
