@@ -189,3 +189,49 @@ KNOWLEDGE_VERSIONS = Table(
     },
 )
 KNOWLEDGE: tuple[Table, ...] = (KNOWLEDGE_CHUNKS, KNOWLEDGE_VERSIONS)
+
+
+#: What is added up in a bucket.
+SUMMED = {
+    "tokens_in": "UInt64",
+    "tokens_out": "UInt64",
+    "input_uncached": "UInt64",
+    "cache_read": "UInt64",
+    "cache_write": "UInt64",
+    "reasoning": "UInt64",
+    "model_calls": "UInt64",
+    "tool_calls": "UInt64",
+    "duration_ms": "UInt64",
+    "charged_micro": "Int64",
+}
+
+
+def _rollup(name: str) -> Table:
+    return Table(
+        name,
+        {
+            "tenant_id": _LOW,
+            "org_id": "String",
+            "instance_id": "String",
+            "at": "DateTime('UTC')",
+            "model": _LOW,
+            "channel": _LOW,
+            "key_id": "String",
+            "status": _LOW,
+            "version": "UInt64",
+            "facts": "UInt64",
+            "runs": "UInt64",
+            **SUMMED,
+            "durations": "AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Float64, UInt8)",
+            "recorded_at": _TIME,
+        },
+    )
+
+
+USAGE_MINUTES, USAGE_HOURS, USAGE_DAYS = (
+    _rollup(name) for name in ("usage_minutes", "usage_hours", "usage_days")
+)
+#: What the warehouse worker computes out of `runs`.
+ROLLUPS: tuple[Table, ...] = (USAGE_MINUTES, USAGE_HOURS, USAGE_DAYS)
+#: All that holds tenants' rows.
+EVERY: tuple[Table, ...] = (*ALL, *KNOWLEDGE, *ROLLUPS)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -60,33 +60,74 @@ def fetch_kafka() -> None:
 
 def kafka(data: Path, port: int, controller_port: int) -> ChildSpec:
     """Return how to run a one-node KRaft broker; formats its storage the first time."""
+    return kafka_nodes(data, [(port, controller_port)])[0]
+
+
+def kafka_nodes(data: Path, ports: Sequence[tuple[int, int]]) -> list[ChildSpec]:
+    """Return how to run KRaft brokers that are one cluster, by their own and their controller's port.
+
+    Formats their storage the first time. Several replicate the broker's own topics among themselves, and take
+    over from one that died after four seconds; of Kafka's nine no client would see much more than an outage.
+    """
     java = check_java()
     fetch_kafka()
-    data.mkdir(parents=True, exist_ok=True)
-    logs = data / "logs"
-    config = data / "server.properties"
+    folders = [data] if len(ports) == 1 else [data / f"broker-{n + 1}" for n in range(len(ports))]
+    configs = [_configure(folder, n, ports) for n, folder in enumerate(folders)]
+    if not all((folder / "logs" / "meta.properties").exists() for folder in folders):
+        _format(java, configs, ports)
+    names = ["kafka"] if len(ports) == 1 else [f"kafka-{n + 1}" for n in range(len(ports))]
+    return [
+        _broker(java, name, config, port)
+        for name, config, (port, _) in zip(names, configs, ports, strict=True)
+    ]
+
+
+def _configure(folder: Path, index: int, ports: Sequence[tuple[int, int]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "server.properties"
     template = Template((_KAFKA_FILES / "server.properties").read_text())
-    config.write_text(template.substitute(PORT=port, CONTROLLER_PORT=controller_port, DATA=logs.resolve()))
-    classpath = f"{KAFKA_JARS}/*"
-    if not (logs / "meta.properties").exists():
+    port, controller_port = ports[index]
+    several = len(ports) > 1
+    filled = template.substitute(
+        NODE=index + 1,
+        PORT=port,
+        CONTROLLER_PORT=controller_port,
+        CONTROLLERS=",".join(f"127.0.0.1:{controller}" for _, controller in ports),
+        REPLICAS=len(ports),
+        IN_SYNC=2 if several else 1,
+        SESSION_MS=4_000 if several else 9_000,
+        HEARTBEAT_MS=500 if several else 2_000,
+        DATA=(folder / "logs").resolve(),
+    )
+    config.write_text(filled)
+    return config
+
+
+def _format(java: str, configs: Sequence[Path], ports: Sequence[tuple[int, int]]) -> None:
+    cluster_id = _id()
+    quorum = ",".join(f"{n + 1}@127.0.0.1:{controller}:{_id()}" for n, (_, controller) in enumerate(ports))
+    for config in configs:
         command = [
-            *(java, "-cp", classpath, "kafka.tools.StorageTool", "format", "--standalone"),
-            *("-t", _cluster_id(), "-c", str(config)),
+            *(java, "-cp", f"{KAFKA_JARS}/*", "kafka.tools.StorageTool", "format"),
+            *("--initial-controllers", quorum, "-t", cluster_id, "-c", str(config)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stdout + done.stderr).strip()[-500:]
             raise StackError(f"Kafka's storage could not be formatted: {said}")
 
+
+def _broker(java: str, name: str, config: Path, port: int) -> ChildSpec:
     async def ready() -> bool:
         return await _listens(port)
 
     logging = f"-Dlog4j2.configurationFile={_KAFKA_FILES / 'log4j2.properties'}"
-    argv = (java, *_JAVA_FLAGS, logging, "-cp", classpath, "kafka.Kafka", str(config))
-    return ChildSpec("kafka", argv, ready=ready, grace_s=20)
+    argv = (java, *_JAVA_FLAGS, logging, "-cp", f"{KAFKA_JARS}/*", "kafka.Kafka", str(config))
+    return ChildSpec(name, argv, ready=ready, grace_s=20)
 
 
-def _cluster_id() -> str:
+def _id() -> str:
+    """Return an id as Kafka makes them, of a cluster or of a folder."""
     made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # The command line would take a leading dash for an option.
     return "k" + made[1:] if made.startswith("-") else made

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from kit import redis_client
 from kit.settings import KafkaSettings, RedisSettings
 from schemas import keys, topics
+from schemas.topics import Topic
 from stack.errors import StackError
 
 #: A file in the data folder that tells `up` to create fences at the log's beginning; `up` removes it.
@@ -15,13 +18,16 @@ FROM_LOG = "rebuild-from-log"
 
 
 async def create(kafka: KafkaSettings) -> list[str]:
-    """Create what is missing and return its names. Raises `StackError` when a topic has other partitions."""
+    """Create what is missing and return its names.
+
+    Raises `StackError` when a topic has another number of partitions, or fewer replicas, than it is to have.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
         existing = set(await admin.list_topics())
         wanted = [
-            NewTopic(topic.name, kafka.partitions, kafka.replication, topic_configs=topic.config())
+            NewTopic(topic.name, kafka.partitions, kafka.replication, topic_configs=_config(topic, kafka))
             for topic in topics.ALL
             if topic.name not in existing
         ]
@@ -32,15 +38,29 @@ async def create(kafka: KafkaSettings) -> list[str]:
                 raise StackError(f"topics could not be created: {failed}")
         known = [topic.name for topic in topics.ALL if topic.name in existing]
         for described in await admin.describe_topics(known) if known else []:
-            count = len(described["partitions"])
-            if count != kafka.partitions:
-                raise StackError(
-                    f"topic {described['topic']} has {count} partitions, not {kafka.partitions}: the count "
-                    f"is fixed for good when a topic is created; set RUNMETER_KAFKA_PARTITIONS={count}"
-                )
+            _check(described, kafka)
         return [topic.name for topic in wanted]
     finally:
         await admin.close()
+
+
+def _config(topic: Topic, kafka: KafkaSettings) -> dict[str, str]:
+    return {**topic.config(), "min.insync.replicas": str(kafka.in_sync)}
+
+
+def _check(described: dict[str, Any], kafka: KafkaSettings) -> None:
+    name, partitions = described["topic"], described["partitions"]
+    if len(partitions) != kafka.partitions:
+        raise StackError(
+            f"topic {name} has {len(partitions)} partitions, not {kafka.partitions}: the count "
+            f"is fixed for good when a topic is created; set RUNMETER_KAFKA_PARTITIONS={len(partitions)}"
+        )
+    replicas = min(len(partition["replicas"]) for partition in partitions)
+    if replicas < kafka.replication:
+        raise StackError(
+            f"topic {name} has partitions with {replicas} of {kafka.replication} replicas: add some with "
+            f"kafka-reassign-partitions.sh, or set RUNMETER_KAFKA_REPLICATION={replicas}"
+        )
 
 
 async def create_fences(created: list[str], kafka: KafkaSettings, settings: RedisSettings) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas import rows
+
 EventType = Literal["run.started", "run.ended", "tool_call", "ledger_entry"]
 Kind = Literal["number", "text"]
 
@@ -34,6 +36,8 @@ class Source:
     at: str
     identity: str
     columns: Mapping[str, Column]
+    #: How many things one row is.
+    count: str = "1"
 
 
 def _numbers(*names: str) -> dict[str, Column]:
@@ -94,6 +98,25 @@ SOURCES: Mapping[EventType, Source] = {
         },
     ),
 }
+
+
+def rollup_of(event_type: EventType, table: str) -> Source:
+    """Return where a piece of the same rows stands added up: in a rollup, or, of single runs, as they are."""
+    if table == rows.RUNS.name:
+        return SOURCES[event_type]
+    ended = " AND status != 'started'" if event_type == "run.ended" else ""
+    return Source(
+        f"{table} AS usage FINAL WHERE {{condition}} AND usage.runs > 0{ended}",
+        "toDateTime64(usage.at, 3, 'UTC')",
+        "''",
+        _RUN,
+        "usage.runs",
+    )
+
+
+def added_up_columns() -> frozenset[str]:
+    """Return the columns of `runs` that the rollups have, too."""
+    return frozenset({*rows.USAGE_DAYS.columns, "tokens"} & _RUN.keys())
 
 
 def column(source: Source, path: str) -> Column | None:

@@ -7,12 +7,16 @@ one thing that is not is the name of a dimension, which `models.Dimension` keeps
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from console_api import rollups
 from console_api.auth.models import Principal
 from console_api.meters import windows
 from console_api.meters.models import OTHER, Format, Meter, MeterQuestion
-from console_api.meters.sources import SOURCES, Column, column
+from console_api.meters.sources import SOURCES, Column, Source, added_up_columns, column, rollup_of
+from console_api.times import Range
+from schemas import rows
 
 #: Of every meter: the org, which OpenMeter calls the subject.
 SUBJECT = "org_id"
@@ -26,7 +30,7 @@ _FORMATS: dict[Format, str] = {
 #: `{measure}` of rows where `{where}`; nothing to take it of is NULL, but no rows are 0.
 _AGGREGATES = {
     "sum": "sumIf({measure}, {where})",
-    "count": "countIf({where})",
+    "count": "sumIf({measure}, {where})",
     "unique": "uniqExactIf({measure}, {where})",
     "avg": "avgOrNullIf({measure}, {where})",
     "min": "minOrNullIf({measure}, {where})",
@@ -50,6 +54,14 @@ class Statement:
 def dimensions(meter: Meter) -> dict[str, str]:
     """Return what a meter may be grouped and filtered by, name → path."""
     return {SUBJECT: f"$.{SUBJECT}", **meter.group_by}
+
+
+def added_up(meter: Meter, used: Collection[str]) -> bool:
+    """Return whether the rollups can answer a question that groups and filters by these paths."""
+    if not meter.event_type.startswith("run.") or meter.aggregation not in ("sum", "count"):
+        return False
+    wanted = {*used, *([meter.value_path] if meter.value_path else [])}
+    return {path.removeprefix("$.") for path in wanted} <= added_up_columns()
 
 
 def largest(whose: Principal, meter: Meter, question: MeterQuestion) -> Statement:
@@ -118,13 +130,8 @@ def _rows(
     whose: Principal, meter: Meter, question: MeterQuestion, earliest_ms: int
 ) -> tuple[str, dict[str, object]]:
     """Return a SELECT of the rows that count (`at`, `identity`, `measure`, `d0` …) and its parameters."""
-    source = SOURCES[meter.event_type]
     paths = dimensions(meter)
-    conditions = [
-        "tenant_id = {tenant_id:String}",
-        f"{source.at} >= fromUnixTimestamp64Milli({{earliest_ms:Int64}}, 'UTC')",
-        f"{source.at} < fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')",
-    ]
+    conditions = ["tenant_id = {tenant_id:String}"]
     parameters: dict[str, object] = {
         "tenant_id": whose.tenant_id,
         "earliest_ms": earliest_ms,
@@ -137,11 +144,56 @@ def _rows(
     for i, (name, wanted) in enumerate(question.filters.items()):
         conditions.append(f"has({{f{i}:Array(String)}}, {_column(meter, paths[name]).sql})")
         parameters[f"f{i}"] = list(wanted)
-    measure = _column(meter, meter.value_path).sql if meter.value_path else "1"
+    used = [paths[name] for name in (*question.group_by, *question.filters)]
+    if added_up(meter, used):
+        pieces = [
+            _select(rollup_of(meter.event_type, table), meter, question, [*conditions, between])
+            for table, between in _pieces(question, earliest_ms, parameters)
+        ]
+        return " UNION ALL ".join(pieces), parameters
+    source = SOURCES[meter.event_type]
+    between = _between(source.at, "{earliest_ms:Int64}", "{to_ms:Int64}")
+    return _select(source, meter, question, [*conditions, between]), parameters
+
+
+def _select(source: Source, meter: Meter, question: MeterQuestion, conditions: list[str]) -> str:
+    paths = dimensions(meter)
+    measure = _column(meter, meter.value_path).sql if meter.value_path else source.count
     picked = [f"{source.at} AS at", f"{source.identity} AS identity", f"{measure} AS measure"]
     picked += [f"{_column(meter, paths[name]).sql} AS d{i}" for i, name in enumerate(question.group_by)]
     rows = source.rows.format(condition=" AND ".join(conditions))
-    return f"SELECT {', '.join(picked)} FROM {rows}", parameters  # noqa: S608
+    return f"SELECT {', '.join(picked)} FROM {rows}"  # noqa: S608
+
+
+def _pieces(
+    question: MeterQuestion, earliest_ms: int, parameters: dict[str, object]
+) -> list[tuple[str, str]]:
+    """Return which table holds which piece of the range, and add the pieces' bounds to the parameters."""
+    from_ms, to_ms = question.span.from_ms, question.span.to_ms
+    # The period before ends where this one begins, which need not be between two buckets.
+    spans = [Range(earliest_ms, from_ms), question.span] if earliest_ms < from_ms else [question.span]
+    unit = windows.unit(question.window, Range(earliest_ms, to_ms), question.tz)
+    found: list[tuple[str, str]] = []
+    for span in spans:
+        of = rollups.cut(span, unit)
+        for table, start, end in (
+            (of.table, of.whole_from, of.whole_to),
+            (rows.USAGE_MINUTES.name, of.minutes_from, of.whole_from),
+            (rows.USAGE_MINUTES.name, of.whole_to, of.minutes_to),
+            (rows.RUNS.name, of.from_ms, of.minutes_from),
+            (rows.RUNS.name, of.minutes_to, of.to_ms),
+        ):
+            if start < end:
+                n = len(found)
+                parameters |= {f"start{n}": start, f"end{n}": end}
+                at = "started_at" if table == rows.RUNS.name else "usage.at"
+                found.append((table, _between(at, f"{{start{n}:Int64}}", f"{{end{n}:Int64}}")))
+    return found
+
+
+def _between(at: str, start: str, end: str) -> str:
+    first, last = (f"fromUnixTimestamp64Milli({moment}, 'UTC')" for moment in (start, end))
+    return f"{at} >= {first} AND {at} < {last}"
 
 
 def _column(meter: Meter, path: str) -> Column:

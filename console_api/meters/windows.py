@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from console_api import rollups
 from console_api.meters.models import MeterQuestion, Window
 from console_api.times import Range
 from kit.problems import InvalidRequest
@@ -62,6 +63,14 @@ def counting(window: Window | None) -> Counting:
     start = _STARTS[window]
     end = start.replace("(n)", "(n + 1)") if window else "fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')"
     return Counting(_NUMBERS[window], start, end)
+
+
+def unit(window: Window | None, span: Range, tz: ZoneInfo) -> int:
+    """Return how wide the rollup's buckets may be, in ms, that these windows are made of."""
+    if window in ("minute", "hour"):
+        whole = window == "hour" and base(window, span.from_ms, tz) % rollups.HOUR_MS == 0
+        return rollups.HOUR_MS if whole else rollups.MINUTE_MS
+    return rollups.DAY_MS if window is None else rollups.unit_of_days(tz, span)
 
 
 def base(window: Window | None, from_ms: int, tz: ZoneInfo) -> int:

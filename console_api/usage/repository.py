@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from console_api import sql
+from dataclasses import asdict
+
+from console_api import rollups, sql
 from console_api.stores import Stores
+from console_api.usage import windows
 from console_api.usage.models import MAX_GROUPS, OTHER, UsageQuestion
 from console_api.warehouse import Row
 from schemas.directory import InstanceRecord
@@ -14,13 +17,9 @@ _FRESHNESS = sql.read(__file__, "freshness")
 
 
 def _parameters(instance: InstanceRecord, question: UsageQuestion) -> dict[str, object]:
-    span = question.span
-    return {
-        **sql.scope(instance),
-        "from_ms": span.from_ms,
-        "to_ms": span.to_ms,
-        "group_by": question.group_by,
-    }
+    pieces = rollups.cut(question.span, windows.unit(question.window, question.span, question.tz))
+    bound = asdict(pieces)
+    return {**sql.scope(instance), "rollup": bound.pop("table"), **bound, "group_by": question.group_by}
 
 
 async def largest_groups(stores: Stores, instance: InstanceRecord, question: UsageQuestion) -> list[str]:

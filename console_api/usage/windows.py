@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from console_api import rollups
 from console_api.times import Range
 from kit.problems import InvalidRequest
 
@@ -37,6 +38,14 @@ def starts(window: UsageWindow, span: Range, tz: ZoneInfo) -> list[int]:
     shift = int(offset.total_seconds() * 1000) % width
     first = (span.from_ms + shift) // width * width - shift
     return list(range(first, span.to_ms, width))
+
+
+def unit(window: UsageWindow, span: Range, tz: ZoneInfo) -> int:
+    """Return how wide the rollup's buckets may be, in ms, that these buckets are made of."""
+    if window == "day":
+        return rollups.unit_of_days(tz, span)
+    whole = window == "hour" and rollups.whole_hours(tz, span)
+    return rollups.HOUR_MS if whole else rollups.MINUTE_MS
 
 
 def _days(span: Range, tz: ZoneInfo) -> list[int]:

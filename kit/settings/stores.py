@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings.base import Settings
@@ -14,9 +14,26 @@ class KafkaSettings(Settings):
     #: Fixed when the topics are created: Redis keys carry the partition.
     partitions: int = Field(default=8, ge=1, le=4096)
     replication: int = Field(default=1, ge=1, le=9)
+    #: Replicas that must have a record before it counts as published, set when the topics are created. 0: one
+    #: fewer than there are, so that one broker may die.
+    min_insync: int = Field(default=0, ge=0, le=9)
     #: How long one publish may wait for its acknowledgement before it goes to the spool.
     ack_timeout_ms: int = Field(default=2_000, ge=50, le=120_000)
     linger_ms: int = Field(default=0, ge=0, le=1_000)
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> KafkaSettings:
+        if self.min_insync > self.replication:
+            raise ValueError(
+                f"{self.min_insync} of {self.replication} replicas can never be in sync: lower "
+                "RUNMETER_KAFKA_MIN_INSYNC, or raise RUNMETER_KAFKA_REPLICATION"
+            )
+        return self
+
+    @property
+    def in_sync(self) -> int:
+        """Replicas that must have a record before it counts as published."""
+        return self.min_insync or max(1, self.replication - 1)
 
 
 class RedisSettings(Settings):
@@ -34,6 +51,9 @@ class ClickHouseSettings(Settings):
     user: str = "default"
     password: SecretStr = SecretStr("")
     database: str = "runmeter"
+    #: The name of a cluster of several servers, as their configuration has it: tables are then replicated and
+    #: spread over its shards. Empty: one server, or a service that replicates by itself.
+    cluster: str = Field(default="", pattern=r"^\w*$", max_length=64)
     query_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
     #: How long raw events are kept; 0 is for ever. Runs and the ledger, which are the books, always are.
     raw_events_days: int = Field(default=0, ge=0, le=36_500)

@@ -144,6 +144,7 @@ class _Org:
             self._sums.recomputed.update(dict(zip(COUNTERS, totals, strict=True)))
         self._sums.clickhouse["runs"] += sum(row.status != "started" for row in stored.values())
         if not self._since_ms:
+            await self._rollups(stored)
             await self._counters(by_instance)
             await self._wallet(ledger, sum(totals[CHARGED] for totals in by_instance.values()))
         await self._holds()
@@ -173,6 +174,13 @@ class _Org:
                 self._report.say(
                     f"{where}: ledger entry {entry.entry_id} is {found}, its events make {entry.amount_micro}"
                 )
+
+    async def _rollups(self, stored: Mapping[str, RunRow]) -> None:
+        amounts = [(1, r.tokens_in, r.tokens_out, r.tool_calls, r.charged_micro) for r in stored.values()]
+        made = tuple(map(sum, zip(*amounts, strict=True))) or (0, 0, 0, 0, 0)
+        for table, said in (await self._stores.rolled_up(self._org)).items():
+            if said != made:
+                self._report.say(f"{self._org.org_id}: {table} says {said}, `runs` {made}")
 
     async def _counters(self, by_instance: Mapping[str, Totals]) -> None:
         for instance_id, totals in by_instance.items():

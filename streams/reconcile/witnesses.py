@@ -14,7 +14,7 @@ from kit.redis_client import get_bytes
 from kit.settings import KafkaSettings
 from metering.prices import PriceBook
 from metering.totals import COUNTERS, Totals
-from schemas import keys, topics
+from schemas import keys, rows, topics
 from schemas.partitioning import partition_of
 from streams.metering.reader import UNREADABLE
 from streams.reconcile.recompute import Coordinate, Org
@@ -26,6 +26,12 @@ SELECT DISTINCT tenant_id, org_id FROM ledger UNION DISTINCT SELECT DISTINCT ten
 _RUNS = """
 SELECT run_id, status, tokens_in, tokens_out, tool_calls, charged_micro FROM runs FINAL
 WHERE tenant_id = {tenant:String} AND org_id = {org:String} AND started_at >= {since:DateTime64(3)}
+"""
+_ROLLED_UP = """
+SELECT {table:String}, sum(part.runs), sum(part.tokens_in), sum(part.tokens_out), sum(part.tool_calls),
+    sum(part.charged_micro)
+FROM {table:Identifier} AS part FINAL
+WHERE tenant_id = {tenant:String} AND org_id = {org:String}
 """
 _LEDGER = """
 SELECT entry_id, kind, amount_micro, reference_id FROM ledger FINAL
@@ -104,6 +110,15 @@ class Stores:
         bound = {"tenant": org.tenant_id, "org": org.org_id, "since": since}
         found = (await self.client.query(_RUNS, parameters=bound)).result_rows
         return {str(row[0]): RunRow(*row) for row in found}
+
+    async def rolled_up(self, org: Org) -> dict[str, tuple[int, ...]]:
+        """Return, by rollup, its runs, tokens in and out, tool calls, and charges in micro-credits."""
+        found: dict[str, tuple[int, ...]] = {}
+        for table in rows.ROLLUPS:
+            bound = {"tenant": org.tenant_id, "org": org.org_id, "table": table.name}
+            name, *sums = (await self.client.query(_ROLLED_UP, parameters=bound)).result_rows[0]
+            found[str(name)] = tuple(int(value) for value in sums)
+        return found
 
     async def ledger(self, org: Org) -> dict[str, Entry]:
         bound = {"tenant": org.tenant_id, "org": org.org_id}

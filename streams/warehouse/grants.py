@@ -8,8 +8,9 @@ has no users; there `POST /api/v1/sql` is the way.
 from __future__ import annotations
 
 from schemas import rows
+from streams.warehouse.cluster import local, on
 
-_TABLES = (*rows.ALL, *rows.KNOWLEDGE)
+_TABLES = rows.EVERY
 #: `readonly = 2`: clients such as Grafana send settings of their own; those that are limits stay limits.
 _LIMITS = (
     "readonly = 2",
@@ -20,7 +21,9 @@ _LIMITS = (
 )
 
 
-def statements(database: str, tenant_id: str, views: list[str], user: str = "") -> list[str]:
+def statements(
+    database: str, tenant_id: str, views: list[str], user: str = "", cluster: str = ""
+) -> list[str]:
     """Return the DDL that makes a role for a tenant's analysts, and gives it to a `user`.
 
     It may run again. Other users see what they saw before, unless `users_without_row_policies_can_read_rows`
@@ -28,16 +31,20 @@ def statements(database: str, tenant_id: str, views: list[str], user: str = "") 
     """
     role = _name(f"analyst_{tenant_id}")
     where = f"tenant_id = {_text(tenant_id)}"
-    found = [f"CREATE ROLE IF NOT EXISTS {role}"]
-    for table in _TABLES:
-        place = f"{_name(database)}.{_name(table.name)}"
+    everywhere = on(cluster)
+    found = [f"CREATE ROLE IF NOT EXISTS {role}{everywhere}"]
+    # On a cluster a shard is asked in the reader's name, so both of a table's parts have the policy.
+    for name in dict.fromkeys(name for table in _TABLES for name in (table.name, local(table.name, cluster))):
+        place = f"{_name(database)}.{_name(name)}"
         # The policy before the grant: between the two nobody reads what they should not.
-        found.append(f"CREATE ROW POLICY OR REPLACE {role} ON {place} FOR SELECT USING {where} TO {role}")
-        found.append(f"GRANT SELECT ON {place} TO {role}")
-    found += [f"GRANT SELECT ON {_name(database)}.{_name(view)} TO {role}" for view in views]
-    found.append(f"CREATE SETTINGS PROFILE OR REPLACE {role} SETTINGS {', '.join(_LIMITS)} TO {role}")
+        policy = f"CREATE ROW POLICY OR REPLACE {role}{everywhere} ON {place}"
+        found.append(f"{policy} FOR SELECT USING {where} TO {role}")
+        found.append(f"GRANT{everywhere} SELECT ON {place} TO {role}")
+    found += [f"GRANT{everywhere} SELECT ON {_name(database)}.{_name(view)} TO {role}" for view in views]
+    limits = ", ".join(_LIMITS)
+    found.append(f"CREATE SETTINGS PROFILE OR REPLACE {role}{everywhere} SETTINGS {limits} TO {role}")
     if user:
-        found.append(f"GRANT {role} TO {_name(user)}")
+        found.append(f"GRANT{everywhere} {role} TO {_name(user)}")
     return found
 
 

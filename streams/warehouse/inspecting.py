@@ -38,7 +38,8 @@ def states(client: Client, wanted: list[Migration]) -> list[State]:
 
 def views(wanted: list[Migration]) -> list[str]:
     """Return the names of the views that the migrations create."""
-    return [name for migration in wanted for name in _VIEW.findall(migration.sql)]
+    # A later migration may make a view anew.
+    return list(dict.fromkeys(name for migration in wanted for name in _VIEW.findall(migration.sql)))
 
 
 def differences(client: Client, wanted: list[Migration]) -> list[str]:
@@ -48,7 +49,7 @@ def differences(client: Client, wanted: list[Migration]) -> list[str]:
     query = "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
     for table, name, kind in client.query(query).result_rows:
         live.setdefault(table, {})[name] = kind
-    for wanted_table in (*rows.ALL, *rows.KNOWLEDGE):
+    for wanted_table in rows.EVERY:
         columns = live.get(wanted_table.name)
         if columns is None:
             found.append(f"{wanted_table.name}: no such table")

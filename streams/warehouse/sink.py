@@ -4,7 +4,9 @@ Order of effects, and what a crash in each gap costs:
   1. plan into Kafka's offset commit — crash before: nothing happened
   2. insert, table by table, under the plan's token — crash after 1 or in between: the next owner finds the
      plan open and repeats it; what had landed is dropped by its token
-  3. the next plan's commit closes this one
+  3. the buckets of usage that new versions of runs belong to are computed anew — crash before: the plan is
+     still open, and repeating it ends with this
+  4. the next plan's commit closes this one
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.rows import Table
+from schemas.rows import RUNS, Table
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
+from streams.warehouse import cluster, rollups
 from streams.warehouse.plan import InsertPlan, plan_of
 from streams.warehouse.rows import Row, rows_of
 
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: (topic, {partition: offset}, metadata) → committed; raises when this worker no longer owns a partition.
 Commit = Callable[[str, Mapping[int, int], str], Awaitable[None]]
+#: Something done to ClickHouse that may be repeated.
+Effect = Callable[[AsyncClient], Awaitable[None]]
 Seek = Callable[[str, int, int], Awaitable[None]]
 
 _RETRY_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -38,6 +43,7 @@ _INSERT_SETTINGS = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "async_insert": 0,
     "max_insert_block_size": 1_048_576,
+    **cluster.SETTINGS,
 }
 
 
@@ -98,26 +104,38 @@ class Sink:
         ]
         await self._letters.send(letters, len(records) - len(bad))
         for table, rows in tables:
-            await self._insert_until_done(table, rows, f"{plan.token}:{table.name}")
+            token = f"{plan.token}:{table.name}"
+            await self._until_done(self._inserting(table, rows, token), token)
+            if table is RUNS:
+                await self._until_done(self._refreshing(rollups.touched(rows)), f"{token}:rollups")
 
-    async def _insert_until_done(self, table: Table, rows: list[Row], token: str) -> None:
+    def _inserting(self, table: Table, rows: list[Row], token: str) -> Effect:
+        async def insert(client: AsyncClient) -> None:
+            await client.insert(
+                table.name,
+                rows,
+                column_names=list(table.columns),
+                column_type_names=list(table.columns.values()),
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+
+        return insert
+
+    def _refreshing(self, minutes: set[rollups.Bucket]) -> Effect:
+        return lambda client: rollups.refresh(client, minutes)
+
+    async def _until_done(self, effect: Effect, what: str) -> None:
         attempt = 0
         while True:
             try:
                 if self._client is None:
                     self._client = await self._connect()
-                await self._client.insert(
-                    table.name,
-                    rows,
-                    column_names=list(table.columns),
-                    column_type_names=list(table.columns.values()),
-                    settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
-                )
-                self.waiting.discard(token)
+                await effect(self._client)
+                self.waiting.discard(what)
                 return
             except (ClickHouseError, OSError, TimeoutError) as error:
-                log.warning("insert failed, repeating it", extra={"table": table.name, "error": repr(error)})
-                self.waiting.add(token)
+                log.warning("insert failed, repeating it", extra={"what": what, "error": repr(error)})
+                self.waiting.add(what)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
 

@@ -1,13 +1,14 @@
-"""How fast one metering worker turns real events into counters and charges, beside stock Faust."""
+"""How fast one metering worker turns events into counters and charges, beside readers that only count."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 from bench_events import publish_backlog
-from bench_rig import Rig, applied, process, servers_for, time_until_applied
+from bench_rig import Rig, at_rest, process, servers_for, time_until_applied
 
 from kit import redis_client
 from schemas import keys
@@ -16,17 +17,23 @@ _RUNS = 60_000
 _WARM_RUNS = 3_000
 
 
-async def measure(folder: Path) -> dict[str, float]:
-    """Return events per second of wall time and of processor time, ours and the peer's."""
+#: Who reads the same events, and how it is started.
+_PEERS = {
+    "stock Faust: decoded and counted": ["stock_faust.py"],
+    "raw aiokafka, getmany: decoded and counted": ["counting.py", "aiokafka"],
+    "confluent-kafka: decoded and counted": ["counting.py", "confluent"],
+}
+
+
+async def measure(folder: Path) -> dict[str, Any]:
+    """Return events per second of wall time and of processor time, ours and each peer's."""
     async with servers_for(folder) as rig:
-        ours_wall, ours_cpu, bytes_per_run = await _ours(rig)
-        stock_wall, stock_cpu = await _stock(rig)
+        wall, cpu, bytes_per_run = await _ours(rig)
+        peers = {name: await _peer(rig, *argv) for name, argv in _PEERS.items()}
     return {
-        "metering_per_s": ours_wall,
-        "metering_per_cpu_s": ours_cpu,
-        "gigabytes_per_million_runs": bytes_per_run * 1_000_000 / 1e9,
-        "stock_faust_per_s": stock_wall,
-        "stock_faust_per_cpu_s": stock_cpu,
+        "ours": {"per_s": wall, "per_cpu_s": cpu},
+        "peers": {name: {"per_s": found[0], "per_cpu_s": found[1]} for name, found in peers.items()},
+        "redis_bytes_per_run": bytes_per_run,
     }
 
 
@@ -36,7 +43,7 @@ async def _ours(rig: Rig) -> tuple[float, float, float]:
     with process(["-m", "streams.metering"], rig.environment(), rig.folder / "metering.log") as worker:
         # Warm: imports, assignment, the first compilation of the script.
         await time_until_applied(rig, 1, worker.pid)
-        before = await _at_rest(rig)
+        before = await at_rest(rig)
     memory = await _memory(rig)
     events = await publish_backlog(rig.kafka.bootstrap, rig.kafka.partitions, _RUNS, "bench")
     with process(["-m", "streams.metering"], rig.environment(), rig.folder / "metering.log") as worker:
@@ -63,18 +70,10 @@ async def _outbox(rig: Rig) -> int:
         await redis.aclose()
 
 
-async def _at_rest(rig: Rig) -> int:
-    last = -1
-    while (now := await applied(rig)) != last:
-        last = now
-        await asyncio.sleep(1.0)
-    return last
-
-
-async def _stock(rig: Rig) -> tuple[float, float]:
-    """Read the same events with the stock agent; its own clock starts at its first event."""
-    log = rig.folder / "stock.log"
-    with process([str(Path(__file__).parent / "stock_faust.py")], rig.environment(), log):
+async def _peer(rig: Rig, script: str, *arguments: str) -> tuple[float, float]:
+    """Read the same events with a peer; its own clock starts at its first event."""
+    log = rig.folder / f"{script}-{'-'.join(arguments)}.log"
+    with process([str(Path(__file__).parent / script), *arguments], rig.environment(), log):
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             lines = [line.split() for line in log.read_text().splitlines() if line.startswith("BENCH")]
@@ -83,4 +82,4 @@ async def _stock(rig: Rig) -> tuple[float, float]:
                 events = int(seen) - int(seen0)
                 return events / (float(wall) - float(wall0)), events / (float(cpu) - float(cpu0))
             await asyncio.sleep(0.25)
-    raise TimeoutError("the stock agent did not read 250,000 events in 240 s")
+    raise TimeoutError(f"{script} did not read 250,000 events in 240 s")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil
 from bench_events import price_book
+from bench_load import cpu_of
 
 from kit import redis_client
 from kit.settings import KafkaSettings, RedisSettings
@@ -31,12 +31,15 @@ class Rig:
     kafka: KafkaSettings
     redis: RedisSettings
     folder: Path
+    #: The servers' process ids by name.
+    pids: Mapping[str, int]
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a worker needs to find them."""
         return {
             **os.environ,
             "RUNMETER_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
+            "RUNMETER_KAFKA_PARTITIONS": str(self.kafka.partitions),
             "RUNMETER_REDIS_URL": self.redis.url,
             "RUNMETER_DATA_DIR": str(self.folder),
             **more,
@@ -44,7 +47,7 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def servers_for(folder: Path) -> AsyncIterator[Rig]:
+async def servers_for(folder: Path, partitions: int = 8) -> AsyncIterator[Rig]:
     """Run Kafka and Valkey on free ports, with topics, fences and a price book, until the block ends."""
     chosen = ports.choose({"kafka": 0, "controller": 0, "valkey": 0}, {})
     specs = [
@@ -59,9 +62,10 @@ async def servers_for(folder: Path) -> AsyncIterator[Rig]:
         if not all(await asyncio.gather(*[child.wait_ready(60) for child in children])):
             raise RuntimeError("Kafka or Valkey did not start")
         rig = Rig(
-            KafkaSettings(bootstrap=f"127.0.0.1:{chosen['kafka']}"),
+            KafkaSettings(bootstrap=f"127.0.0.1:{chosen['kafka']}", partitions=partitions),
             RedisSettings(url=f"redis://127.0.0.1:{chosen['valkey']}/0"),
             folder,
+            {child.spec.name: child.info.pid for child in children},
         )
         await topics.create_fences(await topics.create(rig.kafka), rig.kafka, rig.redis)
         redis = redis_client.connect(rig.redis)
@@ -99,21 +103,28 @@ async def applied(rig: Rig) -> int:
         await redis.aclose()
 
 
-async def time_until_applied(rig: Rig, target: int, pid: int, timeout_s: float = 300) -> tuple[float, float]:
-    """Return wall and processor seconds a worker needed from its first applied record to the target."""
+async def at_rest(rig: Rig) -> int:
+    """Return how many records are applied, once it is no more a second later."""
+    last = -1
+    while (now := await applied(rig)) != last:
+        last = now
+        await asyncio.sleep(1.0)
+    return last
+
+
+async def time_until_applied(
+    rig: Rig, target: int, *pids: int, timeout_s: float = 300
+) -> tuple[float, float]:
+    """Return wall and processor seconds that workers needed from the first applied record to the target."""
     began = cpu = 0.0
     first = start = await applied(rig)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         done = await applied(rig)
         if done > start and not began:
-            began, first, cpu = time.perf_counter(), done, _cpu(pid)
+            began, first, cpu = time.perf_counter(), done, cpu_of(pids)
         if done >= target:
             share = (target - start) / max(1, target - first)
-            return (time.perf_counter() - began) * share, (_cpu(pid) - cpu) * share
+            return (time.perf_counter() - began) * share, (cpu_of(pids) - cpu) * share
         await asyncio.sleep(0.02)
     raise TimeoutError(f"{await applied(rig) - start} of {target - start} records after {timeout_s:.0f} s")
-
-
-def _cpu(pid: int) -> float:
-    return sum(psutil.Process(pid).cpu_times()[:2])

@@ -78,9 +78,10 @@ def test_a_role_is_told_what_it_needs_and_only_what_is_read(name: str) -> None:
 def test_settings_of_brokers_and_of_topics_agree() -> None:
     brokers = [service for name, service in SERVICES.items() if re.fullmatch(r"kafka-\d", name)]
     assert KafkaSettings.model_fields["replication"].default == 1
-    assert len(brokers) == int(profile("profiles/kafka-3.env")["RUNMETER_KAFKA_REPLICATION"]) == 3
+    told = profile("profiles/kafka-3.env")
+    assert len(brokers) == int(told["RUNMETER_KAFKA_REPLICATION"]) == 3
     for broker in brokers:
-        assert broker["environment"]["KAFKA_MIN_INSYNC_REPLICAS"] == "2"
+        assert broker["environment"]["KAFKA_MIN_INSYNC_REPLICAS"] == told["RUNMETER_KAFKA_MIN_INSYNC"] == "2"
         assert broker["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert len({broker["environment"]["KAFKA_NODE_ID"] for broker in brokers}) == 3
 

@@ -17,6 +17,7 @@ from pathlib import Path
 # What the tests share lies one folder up.
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
+import brokers
 import database
 import events
 import network
@@ -32,6 +33,7 @@ ALL: tuple[Fault, ...] = (
     *processes.FAULTS,
     *events.FAULTS,
     *stores.FAULTS,
+    *brokers.FAULTS,
     *database.FAULTS,
     *network.FAULTS,
 )
@@ -83,9 +85,8 @@ def _groups(wanted: Sequence[Fault]) -> list[list[Fault]]:
     groups: dict[str, list[Fault]] = {}
     for fault in wanted:
         alone = fault.name if fault.spoils else ""
-        groups.setdefault(f"{sorted(fault.env.items())} {fault.proxied} {fault.sql} {alone}", []).append(
-            fault
-        )
+        needs = f"{sorted(fault.env.items())} {fault.proxied} {fault.sql} {fault.three_brokers} {alone}"
+        groups.setdefault(needs, []).append(fault)
     return list(groups.values())
 
 
@@ -104,7 +105,13 @@ async def _group(faults: Sequence[Fault], seed: str, plan: Plan) -> list[Verdict
                     verdicts.append(Verdict(fault.name, skipped=missing))
                     continue
                 if running is None:
-                    needed = world(fault.env, proxied=fault.proxied, sql=fault.sql, tiny_disk=fault.tiny_disk)
+                    needed = world(
+                        fault.env,
+                        proxied=fault.proxied,
+                        sql=fault.sql,
+                        tiny_disk=fault.tiny_disk,
+                        three_brokers=fault.three_brokers,
+                    )
                     running = await stack.enter_async_context(needed)
                 began = time.monotonic()
                 verdict = await _safely(running, fault, dice, plan)

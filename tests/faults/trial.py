@@ -44,6 +44,8 @@ class Fault:
     sql = False
     #: The spools lie on a disk of 1 MiB.
     tiny_disk = False
+    #: Kafka is a cluster of three.
+    three_brokers = False
     #: The stack is of no use for another fault afterwards.
     spoils = False
     #: What has to move on again, and from when the time until it does is taken.

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaProducer
 from containers import environment
+from kafka_cluster import Brokers
 from oracle import Coordinate, Told
 from postgres_server import Postgres
 from proxy import Proxy
@@ -118,12 +119,16 @@ class World:
         self.loaded: set[int] = set()
         self.extra: list[asyncio.subprocess.Process] = []
         self.postgres: Postgres | None = None
+        self.brokers: Brokers | None = None
         self._mounted: Path | None = None
         #: Keep the folder: something in it tells what went wrong.
         self.keep = False
 
-    async def up(self, *, proxied: bool, sql: bool = False, tiny_disk: bool = False) -> None:
-        """Start everything; `sql`: on a PostgreSQL of its own; `tiny_disk`: spools on one of 1 MiB."""
+    async def up(
+        self, *, proxied: bool, sql: bool = False, tiny_disk: bool = False, three_brokers: bool = False
+    ) -> None:
+        """Start everything; `sql`: on a PostgreSQL of its own; `tiny_disk`: spools on one of 1 MiB;
+        `three_brokers`: Kafka as production has it."""
         (self.folder / "logs").mkdir()
         if tiny_disk:
             spools = self.data / "spool"
@@ -134,6 +139,10 @@ class World:
             self.postgres = Postgres()
             await asyncio.to_thread(self.postgres.start)
             self.env["RUNMETER_DATABASE_URL"] = self.postgres.url
+        if three_brokers:
+            self.brokers = Brokers(self.folder)
+            await self.brokers.start()
+            self.env |= self.brokers.environment()
         self._start_valkey()
         if not await self.valkey.wait_ready(30):
             raise TookTooLong("Valkey did not start")
@@ -201,6 +210,8 @@ class World:
         await self.runmeter("down")
         await self.proxy.stop()
         await self.valkey.stop()
+        if self.brokers is not None:
+            await self.brokers.stop()
         if self.postgres is not None:
             await asyncio.to_thread(self.postgres.close)
         if self._mounted is not None:
@@ -350,13 +361,14 @@ async def world(
     proxied: bool = False,
     sql: bool = False,
     tiny_disk: bool = False,
+    three_brokers: bool = False,
 ) -> AsyncIterator[World]:
     """Run a stack in a folder of its own; the folder goes with it unless the block fails."""
     folder = Path(tempfile.mkdtemp(prefix="runmeter-faults-"))
     made = World(folder, env or {})
     try:
         try:
-            await made.up(proxied=proxied, sql=sql, tiny_disk=tiny_disk)
+            await made.up(proxied=proxied, sql=sql, tiny_disk=tiny_disk, three_brokers=three_brokers)
             yield made
         finally:
             await made.down()

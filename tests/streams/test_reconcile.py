@@ -161,6 +161,10 @@ _entry = _rows(
     _COPY.format("ledger", "amount_micro - 1", "amount_micro", "+ 1", "entry_id = 'told-11'"),
     _COPY.format("ledger", "amount_micro + 1", "amount_micro", "+ 1", "entry_id = 'told-11'"),
 )
+_rollup = _rows(
+    _COPY.format("usage_hours", "charged_micro + 1", "charged_micro", "+ 1", "instance_id = 'inst-3'"),
+    _COPY.format("usage_hours", "charged_micro - 1", "charged_micro", "+ 1", "instance_id = 'inst-3'"),
+)
 _event = _rows(
     _UPDATE.format("+"),
     _UPDATE.format("-"),
@@ -176,9 +180,10 @@ _event = _rows(
         (_hold, "held differs"),
         (_charged, "`runs` says"),
         (_entry, "ledger entry told-11"),
+        (_rollup, "usage_hours says"),
         (_event, "told-11"),
     ],
-    ids=["counter", "wallet", "balance", "hold", "run", "ledger", "raw-event"],
+    ids=["counter", "wallet", "balance", "hold", "run", "ledger", "rollup", "raw-event"],
 )
 async def test_what_was_tampered_with_is_named(house: Warehouse, tamper: Tamper, said: str) -> None:
     heal = await tamper(house)
