@@ -17,7 +17,6 @@ from console.components.text import Text, box, when
 from console.pages.instance import forecast, limits
 from console.pages.instance.context import InstanceContext
 from console.pages.live_usage import connect, live_charts, live_tiles, out_of_credits
-from console.pages.run import duration
 from console.pages.signed_in import card_head
 from console.session import zone
 
@@ -142,13 +141,13 @@ class _Usage:
                     Column("Tokens out", lambda row: shown.integer(row[1].tokens_out), "rm-number rm-wide"),
                     Column("Tools", lambda row: shown.integer(row[1].tool_calls), "rm-number rm-wide"),
                     Column(
-                        "p50", lambda row: duration(int(row[1].duration_p50_ms), shown), "rm-number rm-wide"
+                        "p50", lambda row: shown.duration(int(row[1].duration_p50_ms)), "rm-number rm-wide"
                     ),
                     Column(
-                        "p95", lambda row: duration(int(row[1].duration_p95_ms), shown), "rm-number rm-wide"
+                        "p95", lambda row: shown.duration(int(row[1].duration_p95_ms)), "rm-number rm-wide"
                     ),
                     Column(
-                        "p99", lambda row: duration(int(row[1].duration_p99_ms), shown), "rm-number rm-wide"
+                        "p99", lambda row: shown.duration(int(row[1].duration_p99_ms)), "rm-number rm-wide"
                     ),
                     Column("Credits", lambda row: shown.credits(row[1].credits_micro), "rm-number"),
                 ],
@@ -194,8 +193,8 @@ def _plain_charts(usage: Usage, context: InstanceContext) -> None:
     chart(
         "latency",
         "Latency",
-        f"median {duration(int(totals.duration_p50_ms), shown)}, "
-        f"p95 {duration(int(totals.duration_p95_ms), shown)}",
+        f"median {shown.duration(int(totals.duration_p50_ms))}, "
+        f"p95 {shown.duration(int(totals.duration_p95_ms))}",
         *(
             Past(
                 name=name,
