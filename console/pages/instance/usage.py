@@ -120,14 +120,16 @@ class _Usage:
                         when(recorded, "ago")
                 query = {**self._query(), "from": str(usage.from_ms), "to": str(usage.to_ms)}
                 query.pop("start")
-                link_button(
-                    "CSV",
-                    f"/download/usage/{self._context.instance_id}.csv?{urlencode(query)}",
-                    look="secondary",
-                    symbol="download",
-                    small=True,
-                    testid="usage-csv",
-                )
+                for name in ("CSV", "Parquet"):
+                    kind = name.lower()
+                    link_button(
+                        name,
+                        f"/download/usage/{self._context.instance_id}.{kind}?{urlencode(query)}",
+                        look="secondary",
+                        symbol="download",
+                        small=True,
+                        testid=f"usage-{kind}",
+                    )
             rows = [(group.key or "none", group.totals) for group in usage.groups]
             rows = [*rows, ("All", usage.totals)]
             named = said if usage.group_by == "status" else str
