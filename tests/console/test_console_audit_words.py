@@ -14,9 +14,9 @@ EN = Locale("en")
 
 
 def entry(
-    action: str = "grant.issue", kind: str = "grant", target: str = "grant_1", **details: Any
+    action: str = "grant.issue", about: str = "grant", target: str = "grant_1", **details: Any
 ) -> AuditEntry:
-    return AuditEntry("audit_1", 1, "org_1", "ada@example.com", action, kind, target, details)
+    return AuditEntry("audit_1", 1, "org_1", "ada@example.com", action, about, target, details)
 
 
 @pytest.mark.parametrize(
