@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # what benchmarks and tests share
+import bench_console
 import bench_credits
 import bench_freshness
 import bench_gateway
@@ -24,7 +25,7 @@ from bench_stack import whole_stack
 from rich.console import Console
 from rich.table import Table
 
-_PARTS = ("metering", "freshness", "gateway", "credits", "retrieval")
+_PARTS = ("metering", "freshness", "gateway", "credits", "retrieval", "console")
 
 
 def main() -> None:
@@ -49,6 +50,9 @@ def main() -> None:
             # A model that takes its time: what is measured happens while answers are being written.
             with whole_stack(Path(folder) / "credits", time_scale=1) as stack:
                 console.print(credits(asyncio.run(bench_credits.measure(stack))))
+        if "console" in wanted:
+            with whole_stack(Path(folder) / "console") as stack:
+                console.print(bench_console.table(asyncio.run(bench_console.measure(stack, Path(folder)))))
         if "retrieval" in wanted:
             console.print(retrieval(asyncio.run(bench_retrieval.measure(Path(folder) / "retrieval"))))
 
