@@ -66,6 +66,19 @@ class Locale:
         sign = "\u2212" if micro < 0 else ""
         return f"{sign}{self.integer(whole)}{self.decimal}{rest:0{places}d}"
 
+    def exact_credits(self, micro: int, places: int = 2) -> str:
+        """Return micro-credits as credits, to the last of them; at least so many decimals."""
+        whole, rest = divmod(abs(micro), _MICRO)
+        decimals = f"{rest:06d}".rstrip("0").ljust(places, "0")
+        sign = "\u2212" if micro < 0 else ""
+        return f"{sign}{self.integer(whole)}{self.decimal}{decimals}"
+
+    def duration(self, ms: int) -> str:
+        """Return a duration as people say it."""
+        if ms < 1_000:
+            return f"{self.integer(ms)} ms"
+        return f"{ms / 1000:.1f}".replace(".", self.decimal) + " s"
+
     def money(self, minor: int, currency: str) -> str:
         """Return an amount of a currency's minor units, e.g. `USD 19.00`."""
         places = 0 if currency.lower() in _WHOLE_CURRENCIES else 2

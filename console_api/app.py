@@ -24,6 +24,7 @@ from console_api.conversations import running as conversing
 from console_api.conversations.endpoints import router as conversations
 from console_api.edge import Edge
 from console_api.health.endpoints import router as health
+from console_api.inspection.endpoints import router as inspection
 from console_api.instances import forgetting as forgotten
 from console_api.instances import repository as known_instances
 from console_api.instances.endpoints import router as instances
@@ -150,7 +151,7 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan(config, clock, metrics),
     )
-    for router in (auth, instances, usage, meters, analysts, runs, wallet, ledger, live, health):
+    for router in (auth, instances, usage, meters, analysts, runs, inspection, wallet, ledger, live, health):
         app.include_router(router)
     for router in _CONTROL if config.control else ():
         app.include_router(router)

@@ -25,6 +25,7 @@ from kit.publisher import new_producer
 from kit.redis_client import get_bytes
 from kit.settings import KafkaSettings
 from metering.corrections import corrected_cost
+from metering.metered import MeteredRun
 from metering.price_schedule import PriceSchedule, version_at
 from metering.prices import PriceBook
 from metering.runs import fold
@@ -34,7 +35,6 @@ from schemas.events import CorrectionEvent, Count, RunEvent, encode
 from schemas.partitioning import partition_of
 from stack import reconcile
 from stack.errors import StackError
-from streams.outbox import MeteredRun
 
 #: Names the one correction of each of these runs.
 REQUEST_ID = "backfill"

@@ -22,6 +22,7 @@ from kit.publisher import new_producer
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings, load
 from metering.corrections import corrected_cost, versions_of
+from metering.metered import MeteredRun
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from metering.runs import merge
 from schemas import keys, topics
@@ -29,7 +30,6 @@ from schemas.events import CorrectionEvent, encode
 from schemas.partitioning import partition_of
 from stack import backfill, reconcile
 from stack.errors import StackError
-from streams.outbox import MeteredRun
 
 _AT_ONCE = 200
 MAX_RUNS = 100_000

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi.responses import Response
 from nicegui import ui
 
 from console.api import ApiError
+from console.calls import instances
 from console.calls import team as calls
 from console.calls.team import AuditEntry, AuditPage
 from console.components import states
 from console.components.button import Button
 from console.components.loaded import Loaded, toast
+from console.components.short_id import short_id
 from console.components.table import Column, table
 from console.components.text import Text, box, when
+from console.pages import audit_words as words
+from console.pages.audit_words import Detail, Names
 from console.pages.signed_in import heading, signed_in
 from console.services import Services
+from console.session import locale
 from console.visitor import Visitor
 
 PATH = "/account/audit"
@@ -40,10 +47,13 @@ class AuditLog:
     def __init__(self, visitor: Visitor, *, everywhere: bool = False) -> None:
         self._visitor = visitor
         self._everywhere = everywhere
-        self._entries: tuple[AuditEntry, ...] = ()
+        self._names = Names()
+        self._locale = locale()
         self._loaded = Loaded(self._load, self._draw, "audit log", count=6)
 
     async def _load(self) -> AuditPage:
+        if not self._everywhere:
+            self._names = await _names(self._visitor)
         return await calls.audit(self._visitor, None, everywhere=self._everywhere)
 
     def _draw(self, page: AuditPage) -> None:
@@ -57,14 +67,14 @@ class AuditLog:
                 return
             columns: list[Column[AuditEntry]] = [
                 Column("When", lambda one: when(one.at_ms)),
-                Column("Who", lambda one: one.actor),
-                Column("What", lambda one: Text("span", one.action, "rm-mono")),
-                Column("About", lambda one: Text("span", one.target_id, "rm-mono"), "rm-wide"),
-                Column("Details", _details, "rm-wide rm-wrap"),
+                Column("Who", lambda one: one.actor, "rm-wrap"),
+                Column("What", words.action_of, "rm-wrap"),
+                Column("About", self._target, "rm-wrap"),
+                Column("Details", self._details, "rm-wrap"),
             ]
             if self._everywhere:
-                columns.insert(1, Column("Org", lambda one: Text("span", one.org_id, "rm-mono"), "rm-wide"))
-            table(page.entries, columns, "Audit log", testid="audit-entry")
+                columns.insert(1, Column("Org", lambda one: short_id(one.org_id) if one.org_id else "All"))
+            table(page.entries, columns, "Audit log", testid="audit-entry", stacked=True)
             if page.next_cursor:
                 Button("Show more", lambda: self._more(page), look="secondary", small=True).classes("rm-more")
 
@@ -76,8 +86,34 @@ class AuditLog:
             return
         self._loaded.show(AuditPage((*page.entries, *older.entries), older.next_cursor))
 
+    def _target(self, one: AuditEntry) -> None:
+        with box("div", "rm-details"):
+            _draw(words.target_of(one, self._names))
 
-def _details(one: AuditEntry) -> str:
-    return ", ".join(
-        f"{name}: {value}" for name, value in one.details.items() if value not in (None, "", [], {})
-    )[:300]
+    def _details(self, one: AuditEntry) -> None:
+        with box("div", "rm-details"):
+            for detail in words.details_of(one, self._names, self._locale):
+                _draw(detail)
+
+
+def _draw(detail: Detail) -> None:
+    with box("div"):
+        Text("span", detail.label, "rm-muted rm-small")
+        if detail.shape == "id":
+            short_id(detail.value)
+        elif detail.shape == "moment":
+            when(int(detail.value))
+        else:
+            Text("span", detail.value)
+
+
+async def _names(visitor: Visitor) -> Names:
+    """Return what the org's instances and members are called; without them ids stand for themselves."""
+    known: dict[str, str] = {}
+    try:
+        page, team = await asyncio.gather(instances.instances(visitor), calls.team(visitor))
+    except ApiError:
+        return Names()
+    known |= {one.instance_id: one.name for one in page.instances}
+    known |= {one.user_id: one.name or one.email for one in team.members}
+    return Names(known)

@@ -16,9 +16,11 @@ from console.calls import usage as usage_calls
 from console.calls.usage import Usage
 from console.services import Services
 from console.session import SIGN_IN_PATH
+from console.visitor import part
 
 #: What a caller may choose; everything else of a query is left out.
 _LEDGER = ("from", "to", "kind", "reference_id")
+_USAGE = ("from", "to", "window", "group_by", "tz")
 _COLUMNS = (
     "start_ms",
     "group",
@@ -44,26 +46,18 @@ def register(services: Services) -> None:
 
     @app.get("/download/ledger.csv", include_in_schema=False)
     async def ledger(request: Request) -> Response:
-        if not services.sessions.signed_in():
-            return RedirectResponse(SIGN_IN_PATH)
-        chosen = [(name, value) for name, value in request.query_params.multi_items() if name in _LEDGER]
-        async with AsyncExitStack() as opened:
-            visitor = services.sessions.visitor()
-            try:
-                chunks = await opened.enter_async_context(
-                    visitor.stream("/wallet/ledger", (*chosen, ("format", "csv")))
-                )
-            except ApiError as error:
-                return _said(error)
-            lent = opened.pop_all()
+        chosen = _chosen(request, _LEDGER)
+        return await _passed_on(
+            services, "/wallet/ledger", (*chosen, ("format", "csv")), "ledger.csv", "text/csv"
+        )
 
-            async def content() -> AsyncIterator[bytes]:
-                async with lent:
-                    async for chunk in chunks:
-                        yield chunk
-
-            return _file(StreamingResponse(content(), media_type="text/csv"), "ledger.csv")
-        raise AssertionError
+    @app.get("/download/usage/{instance_id}.parquet", include_in_schema=False)
+    async def usage_parquet(request: Request, instance_id: str) -> Response:
+        path, query = (
+            f"/instances/{part(instance_id)}/usage",
+            (*_chosen(request, _USAGE), ("format", "parquet")),
+        )
+        return await _passed_on(services, path, query, "usage.parquet", "application/vnd.apache.parquet")
 
     @app.get("/download/usage/{instance_id}.csv", include_in_schema=False)
     async def usage(request: Request, instance_id: str) -> Response:
@@ -83,6 +77,32 @@ def register(services: Services) -> None:
         except ApiError as error:
             return _said(error)
         return _file(Response(_csv(found), media_type="text/csv; charset=utf-8"), "usage.csv")
+
+
+def _chosen(request: Request, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in request.query_params.multi_items() if name in names)
+
+
+async def _passed_on(
+    services: Services, path: str, query: tuple[tuple[str, str], ...], name: str, media_type: str
+) -> Response:
+    """Answer with a file of the API, piece by piece as it comes."""
+    if not services.sessions.signed_in():
+        return RedirectResponse(SIGN_IN_PATH)
+    async with AsyncExitStack() as opened:
+        try:
+            chunks = await opened.enter_async_context(services.sessions.visitor().stream(path, query))
+        except ApiError as error:
+            return _said(error)
+        lent = opened.pop_all()
+
+        async def content() -> AsyncIterator[bytes]:
+            async with lent:
+                async for chunk in chunks:
+                    yield chunk
+
+        return _file(StreamingResponse(content(), media_type=media_type), name)
+    raise AssertionError
 
 
 def _csv(found: Usage) -> str:

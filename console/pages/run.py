@@ -1,20 +1,22 @@
-"""`/account/runs/{run_id}`: what one run did, in order."""
+"""`/account/runs/{run_id}`: what one run did, what each part of it cost, and where it is written down."""
 
 from __future__ import annotations
-
-from urllib.parse import quote
 
 from fastapi.responses import Response
 from nicegui import ui
 
 from console.api import Missing
+from console.calls import inspection as inspections
 from console.calls import instances as calls
+from console.calls.inspection import Inspection
 from console.calls.instances import Run
 from console.components import states
 from console.components.loaded import Loaded
-from console.components.status import StatusBadge, said, tone_of
-from console.components.text import Text, box, link, when
+from console.components.short_id import short_id
+from console.components.status import StatusBadge
+from console.components.text import Text, box, link
 from console.formats import Locale
+from console.pages.inspector import bill, records, timeline
 from console.pages.instance.context import instance_path
 from console.pages.signed_in import signed_in
 from console.services import Services
@@ -22,6 +24,9 @@ from console.session import HOME_PATH, locale
 from console.visitor import Visitor
 
 _MAX_INSTANCES = 4
+_EVERY_S = 3.0
+#: Of a run that is known in full only corrections are to come: of so many askings one is made.
+_SPARED = 20
 
 
 def register(services: Services) -> None:
@@ -42,15 +47,14 @@ def _page(visitor: Visitor, run_id: str, instance_id: str) -> None:
         Text("span", "/", "rm-muted").props('aria-hidden="true"')
         Text("span", "Run").props('aria-current="page"')
 
-    async def load() -> tuple[str, Run] | None:
-        return await _find(visitor, run_id, instance_id)
+    asking = _Asking(visitor, run_id, instance_id)
 
-    def draw(found: tuple[str, Run] | None) -> None:
+    def draw(found: tuple[str, Inspection] | None) -> None:
         if found is None:
             states.empty(
                 "Run not found",
-                "It does not exist, belongs to another organisation, or has not reached the history yet. "
-                "Runs appear there some seconds after they started.",
+                "It does not exist, belongs to another organisation, or was not metered yet. "
+                "Runs appear here some seconds after they started.",
                 symbol="search_off",
                 action="My Instances",
                 href=HOME_PATH,
@@ -60,10 +64,31 @@ def _page(visitor: Visitor, run_id: str, instance_id: str) -> None:
         else:
             _draw(found[0], found[1], shown)
 
-    Loaded(load, draw, "run", count=6, every_s=3.0)
+    Loaded(asking.ask, draw, "run", count=6, every_s=_EVERY_S)
 
 
-async def _find(visitor: Visitor, run_id: str, instance_id: str) -> tuple[str, Run] | None:
+class _Asking:
+    """Asks for a run again and again: often until all of it is known, seldom afterwards."""
+
+    def __init__(self, visitor: Visitor, run_id: str, instance_id: str) -> None:
+        self._asked = (visitor, run_id, instance_id)
+        self._found: tuple[str, Inspection] | None = None
+        self._spared = 0
+
+    async def ask(self) -> tuple[str, Inspection] | None:
+        if self._found and _complete(self._found[1]) and self._spared < _SPARED:
+            self._spared += 1
+        else:
+            self._spared = 0
+            self._found = await _find(*self._asked)
+        return self._found
+
+
+def _complete(found: Inspection) -> bool:
+    return found.run.status != "started" and not found.arriving
+
+
+async def _find(visitor: Visitor, run_id: str, instance_id: str) -> tuple[str, Inspection] | None:
     """Return the run and its instance; without an address of it, look through the newest instances."""
     asked = [instance_id]
     if not instance_id:
@@ -71,29 +96,46 @@ async def _find(visitor: Visitor, run_id: str, instance_id: str) -> tuple[str, R
         asked = [item.instance_id for item in page.instances[:_MAX_INSTANCES]]
     for candidate in asked:
         try:
-            return candidate, await calls.run(visitor, candidate, run_id)
+            return candidate, await inspections.inspection(visitor, candidate, run_id)
         except Missing:
             continue
     return None
 
 
-def _draw(instance_id: str, run: Run, shown: Locale) -> None:
+def _draw(instance_id: str, found: Inspection, shown: Locale) -> None:
+    run = found.run
     with box("div", "rm-title"), box("div"):
         with box("div", "rm-title__line"):
             Text("h1", "Run")
             StatusBadge(run.status)
-        Text("p", run.run_id, "rm-muted rm-mono")
+        short_id(run.run_id)
     with box("div", "rm-stack"):
+        if found.arriving:
+            _arriving()
         _tiles(run, shown)
-        with box("div", "rm-columns"):
-            _timeline(run, shown)
+        with box("div", "rm-columns rm-columns--wide"):
+            with box("section", "rm-card"):
+                Text("h2", "Timeline", "rm-card__title rm-spaced")
+                timeline.draw(found, shown)
             _details(instance_id, run, shown)
+        bill.draw(found, shown)
+        records.draw_ledger(found, shown)
+        records.draw_events(found)
+
+
+def _arriving() -> None:
+    with box("div", "rm-note rm-note--brand", testid="arriving").props("role=status"):
+        Text(
+            "span",
+            "Some of this run is still on its way to history. What it was charged is final as far as it is "
+            "shown; times, ledger and events appear here by themselves, within seconds.",
+        )
 
 
 def _tiles(run: Run, shown: Locale) -> None:
     with box("dl", "rm-tiles"):
         for label, value in (
-            ("Duration", duration(run.duration_ms, shown) if run.status != "started" else "Running"),
+            ("Duration", shown.duration(run.duration_ms) if run.status != "started" else "Running"),
             ("Tokens in", shown.integer(run.tokens_in)),
             ("Tokens out", shown.integer(run.tokens_out)),
             ("Credits", shown.credits(run.credits_micro)),
@@ -103,75 +145,30 @@ def _tiles(run: Run, shown: Locale) -> None:
                 Text("dd", value, "rm-tile__value")
 
 
-def _timeline(run: Run, shown: Locale) -> None:
-    with box("section", "rm-card"):
-        Text("h2", "Timeline")
-        with box("ol", "rm-timeline", testid="timeline").style("margin-top:14px"):
-            _moment("Admitted", f"Over {run.channel}, for {run.model}.", run.started_at_ms)
-            if run.model_calls:
-                cached = f", {shown.integer(run.cache_read)} of them from cache" if run.cache_read else ""
-                _moment(
-                    f"{shown.integer(run.model_calls)} model call{'s' if run.model_calls != 1 else ''}",
-                    f"{shown.integer(run.tokens_in)} tokens in{cached}; {shown.integer(run.tokens_out)} out.",
-                )
-            if run.tool_calls:
-                _moment(f"{shown.integer(run.tool_calls)} tool call{'s' if run.tool_calls != 1 else ''}", "")
-            if run.status == "started":
-                _moment("Running", "Its end is not known yet.")
-                return
-            why = f"Error: {run.error_code}." if run.error_code else ""
-            _moment(said(run.status), why, run.closed_at_ms or 0, tone_of(run.status))
-            _moment(
-                "Charged",
-                f"{shown.credits(run.credits_micro)} credits, prices {run.price_version or 'of no version'}.",
-            )
-
-
-def _moment(title: str, detail: str, at_ms: int = 0, tone: str = "") -> None:
-    with box("li") as item:
-        if tone:
-            item.props["data-tone"] = tone
-        Text("h3", title)
-        if detail:
-            Text("p", detail, "rm-muted rm-small")
-        if at_ms:
-            when(at_ms, "moment", "rm-muted rm-small")
-
-
 def _details(instance_id: str, run: Run, shown: Locale) -> None:
-    notes = [
-        *(["A count was estimated: the provider reported none."] if run.estimated else []),
-        *(["The model had no price of its own; the default was charged."] if run.unpriced else []),
-    ]
     facts = (
         ("Model", run.model),
         ("Channel", run.channel),
         ("Key", run.key_id),
         ("End user", run.end_user),
         ("Streamed", "Yes" if run.streamed else "No"),
+        ("Model calls", shown.integer(run.model_calls)),
+        ("Tool calls", shown.integer(run.tool_calls)),
+        ("Cache read", shown.integer(run.cache_read) if run.cache_read else ""),
         ("Cache written", shown.integer(run.cache_write) if run.cache_write else ""),
-        ("Reasoning tokens", shown.integer(run.reasoning) if run.reasoning else ""),
-        ("Price version", run.price_version),
+        ("Reasoning", shown.integer(run.reasoning) if run.reasoning else ""),
+        ("Price book", run.price_version),
         ("Error", run.error_code),
     )
     with box("section", "rm-card"):
-        Text("h2", "Details")
-        with box("dl", "rm-terms").style("margin-top:14px"):
+        Text("h2", "Details", "rm-card__title rm-spaced")
+        with box("dl", "rm-terms"):
             for label, value in facts:
                 if value:
                     Text("dt", label)
                     Text("dd", value)
-        for note in notes:
+        if run.estimated:
             with box("p", "rm-note rm-note--warn").style("margin-top:14px"):
-                Text("span", note)
+                Text("span", "A count was estimated: the provider reported none.")
         with box("p", "rm-small").style("margin-top:14px"):
-            link("Its ledger entry", f"/account/wallet?about={quote(run.run_id, safe='')}")
-            Text("span", " · ")
             link("The instance", instance_path(instance_id))
-
-
-def duration(ms: int, shown: Locale) -> str:
-    """Return a duration as people say it."""
-    if ms < 1_000:
-        return f"{shown.integer(ms)} ms"
-    return f"{ms / 1000:.1f}".replace(".", shown.decimal) + " s"

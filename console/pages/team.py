@@ -81,6 +81,7 @@ class _TeamPage:
                     ],
                     "Members",
                     testid="member",
+                    stacked=True,
                 )
             self._draw_invitations(known)
 
@@ -115,6 +116,7 @@ class _TeamPage:
                 ],
                 "Invitations",
                 testid="invitation",
+                stacked=True,
             )
 
     def _role(self, one: Member) -> str:

@@ -3,6 +3,7 @@
 import { skeleton } from "./charts.js";
 
 const drawn = new WeakMap();
+const FEW = 12;
 
 function draw(figure) {
   const told = figure.dataset.history;
@@ -11,9 +12,15 @@ function draw(figure) {
   const chart = document.getElementById(id) && component?.chart;
   if (!chart) return false;
   chart.setOption(skeleton(series, width), { notMerge: true });
-  chart.setOption({ xAxis: { data: at }, series: series.map(({ values }) => ({ data: values })) });
+  chart.setOption({ xAxis: { data: at }, series: series.map(pointed) });
   drawn.set(figure, told);
   return true;
+}
+
+/** A line needs two points to be seen: with few, or one, each is drawn as a dot. */
+function pointed({ values, shape }) {
+  const known = values.filter((value) => value !== null).length;
+  return shape === "line" && known <= FEW ? { data: values, showSymbol: true, symbolSize: 7 } : { data: values };
 }
 
 function drawAll(again) {

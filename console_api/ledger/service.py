@@ -36,7 +36,7 @@ async def page(
     rows = await repository.before(stores, principal, wanted, place, limit + 1)
     shown = rows[:limit]
     return LedgerPage(
-        entries=[LedgerLine.model_validate(_line(row)) for row in shown],
+        entries=[LedgerLine.model_validate(line(row)) for row in shown],
         next_cursor=_cursor(_after(place, shown[-1])) if len(rows) > limit else None,
     )
 
@@ -65,7 +65,7 @@ async def _csv(
 ) -> AsyncIterator[bytes]:
     yield csv_file.head()
     while rows:
-        yield csv_file.lines(_line(row) for row in rows)
+        yield csv_file.lines(line(row) for row in rows)
         if len(rows) < _CHUNK:
             break
         place = _after(place, rows[-1])
@@ -127,7 +127,7 @@ def _cursor(place: Place) -> str:
     return cursors.encode((place.from_ms, place.occurred_at_ms, place.entry_id))
 
 
-def _line(row: Row) -> Row:
+def line(row: Row) -> Row:
     """Return an entry in the shape of `models.LedgerLine`; a file has too many to check each against it."""
     return {
         **row,

@@ -8,7 +8,7 @@ from console_api.stores import Stores
 from console_api.warehouse import Row
 from schemas.directory import InstanceRecord
 
-_COLUMNS = """run_id, status, channel, key_id, model, streamed, end_user, error_code,
+_COLUMNS = """run_id, version, status, channel, key_id, model, streamed, end_user, error_code,
     toUnixTimestamp64Milli(started_at) AS started_at_ms, toUnixTimestamp64Milli(closed_at) AS closed_at_ms,
     duration_ms, tokens_in, tokens_out, cache_read, cache_write, reasoning, model_calls, tool_calls,
     charged_micro AS credits_micro, price_version, estimated, unpriced,

@@ -30,7 +30,7 @@ async def page(
         rows = await repository.before(stores, instance, replace(wanted, from_ms=from_ms), place, limit + 1)
         if len(rows) > limit:
             break
-    shown = [_run(row) for row in rows[:limit]]
+    shown = [wire(row) for row in rows[:limit]]
     last = shown[-1] if len(rows) > limit else None
     return RunPage(
         runs=shown,
@@ -52,10 +52,11 @@ async def one(stores: Stores, instance: InstanceRecord, run_id: str) -> Run:
     row = await repository.one(stores, instance, run_id)
     if row is None:
         raise NotFound("There is no such run, or it has not reached history yet; try again in some seconds.")
-    return _run(row)
+    return wire(row)
 
 
-def _run(row: Row) -> Run:
+def wire(row: Row) -> Run:
+    """Return a row of `runs` as it is answered."""
     return Run.model_validate(
         {
             **row,

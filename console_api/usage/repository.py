@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 from console_api import rollups, sql
@@ -14,6 +15,9 @@ from schemas.directory import InstanceRecord
 _USAGE = sql.read(__file__, "usage")
 _LARGEST_GROUPS = sql.read(__file__, "largest_groups")
 _FRESHNESS = sql.read(__file__, "freshness")
+_FILE = sql.read(__file__, "file").replace("{usage}", _USAGE)
+#: Buckets (minutes of 31 days at most) times groups.
+_MAX_FILE_ROWS = 500_000
 
 
 def _parameters(instance: InstanceRecord, question: UsageQuestion) -> dict[str, object]:
@@ -32,14 +36,24 @@ async def usage(
     stores: Stores, instance: InstanceRecord, question: UsageQuestion, kept: list[str]
 ) -> list[Row]:
     """Return sums by `level` (0 overall, 1 group, 2 bucket and group). Raises `WarehouseAway`."""
-    parameters = {
+    return await stores.warehouse.rows(_USAGE, _grouped(instance, question, kept))
+
+
+async def file(
+    stores: Stores, instance: InstanceRecord, question: UsageQuestion, kept: list[str]
+) -> AsyncIterator[bytes]:
+    """Return sums by bucket and group as a Parquet file. Raises `WarehouseAway` and `TooLarge`."""
+    return await stores.warehouse.stream(_FILE, _grouped(instance, question, kept), {}, _MAX_FILE_ROWS)
+
+
+def _grouped(instance: InstanceRecord, question: UsageQuestion, kept: list[str]) -> dict[str, object]:
+    return {
         **_parameters(instance, question),
         "window": question.window,
         "tz": question.tz.key,
         "kept": kept,
         "other": OTHER,
     }
-    return await stores.warehouse.rows(_USAGE, parameters)
 
 
 async def newest_ms(stores: Stores, instance: InstanceRecord) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
 
 from console_api.money import credits_of
 from console_api.stores import Stores
@@ -44,6 +45,17 @@ async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestio
         "series": _series(rows, starts, list(groups) if grouped else [None]),
         "freshness": {"recorded_at_ms": newest_ms, "recorded_at": iso(newest_ms) if newest_ms else None},
     }
+
+
+async def parquet(stores: Stores, instance: InstanceRecord, question: UsageQuestion) -> AsyncIterator[bytes]:
+    """Return the series as a Parquet file, without the buckets that nothing was used in.
+
+    Raises `InvalidRequest` (too many buckets), `WarehouseAway` and `TooLarge`, all before the first piece.
+    """
+    windows.starts(question.window, question.span, question.tz)
+    grouped = question.group_by != "none"
+    kept = await repository.largest_groups(stores, instance, question) if grouped else []
+    return await repository.file(stores, instance, question, kept)
 
 
 def _sums(row: Row) -> Sums:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from metering.corrections import corrected_cost
+from metering.metered import MeteredRun
 from metering.prices import PriceBook
 from metering.runs import MeteredEvent, RunState, fold
 from metering.settling import StoredWallet, balance_of, command_id, fields_of, settle
@@ -20,7 +21,7 @@ from schemas import keys
 from schemas.events import GrantEvent, LedgerEntry, LimitEvent
 from streams import outbox
 from streams.metering.store import Effects, Increments, Plan, Spent, WalletWrite
-from streams.outbox import Change, MeteredRun, OutboxBatch
+from streams.outbox import Change, OutboxBatch
 
 _encode = msgspec.msgpack.Encoder().encode
 

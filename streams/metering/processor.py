@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
+from metering.metered import MeteredRun
 from metering.prices import PriceBook
 from metering.settling import StoredWallet, command_id
 from schemas import keys
@@ -34,7 +35,6 @@ from streams.metering import metrics
 from streams.metering.planner import Planner
 from streams.metering.reader import Reads, read_all
 from streams.metering.store import FenceMissing, PartitionStore, Position
-from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
 

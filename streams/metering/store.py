@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from metering.metered import MeteredRun
 from metering.settling import StoredWallet
 from schemas import keys
 from schemas.topics import METERED
-from streams.outbox import MeteredRun
 
 _SCRIPT = (Path(__file__).parent / "apply.lua").read_text()
 

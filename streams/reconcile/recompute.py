@@ -11,12 +11,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from msgspec import Struct
 
 from metering.corrections import corrected_cost, versions_of
+from metering.metered import MeteredRun
 from metering.prices import PriceBook
 from metering.runs import MeteredEvent, RunState, fold
 from metering.totals import totals_of
 from schemas import rows
 from schemas.events import CorrectionEvent, RunEvent, TokenEvent, ToolCallEvent
-from streams.outbox import MeteredRun
 
 #: A record's place in the log: topic, partition, offset.
 Coordinate = tuple[str, int, int]

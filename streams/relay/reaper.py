@@ -20,12 +20,12 @@ from kit.publisher import Publisher
 from kit.redis_client import get_bytes
 from kit.spool import SpoolFull
 from metering.closing import run_event
+from metering.metered import MeteredRun
 from metering.settling import StoredWallet
 from metering.totals import COUNTERS
 from schemas import keys, topics
 from schemas.directory import KeptClosing, RunLease
 from schemas.events import GrantEvent, RunEvent
-from streams.outbox import MeteredRun
 
 log = logging.getLogger(__name__)
 

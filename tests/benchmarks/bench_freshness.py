@@ -44,10 +44,10 @@ async def measure(
 ) -> dict[str, Milliseconds | float]:
     """Return the delays by place in milliseconds, and the load that was really sent."""
     redis = redis_client.connect(RedisSettings(url=stack["redis_url"]))
-    await redis.set(keys.price_book(price_book().version), _encoded_book())
+    await redis.set(keys.price_book(price_book().version), encoded_book())
     producer = AIOKafkaProducer(bootstrap_servers=stack["kafka_bootstrap"], acks="all", linger_ms=2)
     await producer.start()
-    probe = _Probe(stack, producer)
+    probe = Probe(stack, producer)
     try:
         with _load(stack["kafka_bootstrap"], events_per_s, folder) as said:
             await asyncio.sleep(_WARM_UP_S)
@@ -73,13 +73,13 @@ async def measure(
     }
 
 
-def _encoded_book() -> bytes:
+def encoded_book() -> bytes:
     import msgspec
 
     return msgspec.json.encode(price_book())
 
 
-class _Probe:
+class Probe:
     """Publishes closing events of the demo instance and says when Kafka had them."""
 
     def __init__(self, stack: dict[str, Any], producer: AIOKafkaProducer) -> None:
@@ -115,7 +115,7 @@ class _Probe:
         return run_id, time.perf_counter()
 
 
-async def _redis(probe: _Probe, redis: Any) -> Milliseconds:
+async def _redis(probe: Probe, redis: Any) -> Milliseconds:
     delays: Milliseconds = []
     for _ in range(_PROBES):
         run_id, acked = await probe.send()
@@ -126,7 +126,7 @@ async def _redis(probe: _Probe, redis: Any) -> Milliseconds:
     return delays
 
 
-async def _clickhouse(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+async def _clickhouse(stack: dict[str, Any], probe: Probe) -> Milliseconds:
     delays: Milliseconds = []
     async with await clickhouse_client.connect(ClickHouseSettings(url=stack["clickhouse_url"])) as client:
         for _ in range(_PROBES):
@@ -152,7 +152,7 @@ async def _caught_up(stack: dict[str, Any]) -> None:
                 await asyncio.sleep(0.5)
 
 
-async def _stream(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+async def _stream(stack: dict[str, Any], probe: Probe) -> Milliseconds:
     """The next event of the live stream after a probe carries it: nothing else changes that instance."""
     url = f"{stack['console_api_url']}/api/v1/instances/{stack['demo']['instance_id']}/usage/live"
     headers = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
@@ -174,7 +174,7 @@ async def _next_event(lines: aiohttp.StreamReader) -> None:
             return
 
 
-async def _browser(stack: dict[str, Any], probe: _Probe) -> Milliseconds:
+async def _browser(stack: dict[str, Any], probe: Probe) -> Milliseconds:
     delays: Milliseconds = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

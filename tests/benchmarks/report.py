@@ -234,6 +234,47 @@ def _raw(taken: float | str) -> str:
     return taken if isinstance(taken, str) else f"{taken:,.0f}"
 
 
+def console(found: Found) -> tuple[str, str]:
+    watchers = found["watchers"]
+    lines: list[Sequence[object]] = [
+        (
+            f"{name}: first paint / interactive, p50 (max) of {len(found['paint'][name])} first visits",
+            f"{_spread(found['paint'][name])} / {_spread(found['interactive'][name])} ms",
+            "≤1,500 / ≤3,000 ms",
+        )
+        for name in found["paint"]
+    ]
+    delays, shown = found["delays"], found["shown"]
+    grown = (found["memory_watched"] - found["memory_alone"]) / watchers
+    lines += [
+        (
+            f"acknowledged → told to each of {watchers} watchers, p50 / p99",
+            f"{at(delays, 0.5):,.0f} / {at(delays, 0.99):,.0f} ms",
+            "≤1,000 ms",
+        ),
+        (
+            "acknowledged → on the screen of one more, p50 / max",
+            f"{at(shown, 0.5):,.0f} / {max(shown):,.0f} ms",
+            "≤1,000 ms",
+        ),
+        (
+            f"the core: {watchers} watchers, nothing happening / updates all the time",
+            f"{found['idle_cpu']:.0%} / {found['busy_cpu']:.0%}",
+            "<100 %",
+        ),
+        (
+            "memory: nobody watching / each watcher more",
+            f"{found['memory_alone'] / 2**20:,.0f} / {grown / 2**20:,.2f} MB",
+            "",
+        ),
+    ]
+    return "The web console, one process on one core", table(("", "seen", "goal"), lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{at(values, 0.5):,.0f} ({max(values):,.0f})"
+
+
 SECTIONS: dict[str, Callable[[Found], tuple[str, str]]] = {
     "metering": metering,
     "scaling": scaling,
@@ -243,4 +284,5 @@ SECTIONS: dict[str, Callable[[Found], tuple[str, str]]] = {
     "gateway": gateway,
     "credits": credits,
     "retrieval": retrieval,
+    "console": console,
 }

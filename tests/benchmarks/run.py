@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # what benchmarks and tests share
+import bench_console
 import bench_credits
 import bench_freshness
 import bench_gateway
@@ -74,7 +75,7 @@ def _one(part: str, folder: Path, runs: int) -> object:
     with whole_stack(folder / "stack", time_scale=1 if part == "credits" else 0) as stack:
         if part == "credits":
             return asyncio.run(bench_credits.measure(stack))
-        of_stack = {"gateway": bench_gateway, "freshness": bench_freshness}
+        of_stack = {"gateway": bench_gateway, "freshness": bench_freshness, "console": bench_console}
         return asyncio.run(of_stack[part].measure(stack, folder))
 
 

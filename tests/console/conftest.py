@@ -9,6 +9,8 @@ from pathlib import Path
 # The fixtures and worlds of the API are the console's too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "console_api"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "control"))
+# `axe`; last, for its names are common ones.
+sys.path.append(str(Path(__file__).parents[2] / "e2e"))
 
 import pytest
 import pytest_asyncio

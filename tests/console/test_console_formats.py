@@ -91,3 +91,18 @@ def _luminance(color: str) -> float:
     channels = [int(part, 16) / 255 for part in re.findall("[0-9a-f]{2}", color)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(
+    ("micro", "places", "expected"),
+    [
+        (0, 2, "0.00"),
+        (1, 2, "0.000001"),
+        (1_250_000, 2, "1.25"),
+        (1_250_000, 6, "1.250000"),
+        (-2_985, 2, "\u22120.002985"),
+        (1_234_567_000_001, 2, "1,234,567.000001"),
+    ],
+)
+def test_exact_credits_hide_nothing(micro: int, places: int, expected: str) -> None:
+    assert Locale("en").exact_credits(micro, places) == expected

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import aiohttp
+import pyarrow.parquet as parquet
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_world import World
@@ -206,3 +208,38 @@ async def test_one_run(
     assert run["credits"] == "0.250000"
     missing = await ask(http, base_url, world, "/runs/run_none", 404)
     assert missing["code"] == "not_found"
+
+
+async def test_a_series_as_parquet_holds_what_the_answer_holds(
+    http: aiohttp.ClientSession, base_url: str, world: World, clickhouse: AsyncClient
+) -> None:
+    await world.store(
+        clickhouse,
+        world.run(started_at_ms=BASE_MS, model="gpt-4o", duration_ms=700),
+        world.run(started_at_ms=BASE_MS + 2 * HOUR_MS, charged_micro=3),
+        world.run(started_at_ms=BASE_MS + 2 * HOUR_MS, charged_micro=4),
+    )
+    span = {"from": BASE_MS, "to": BASE_MS + 3 * HOUR_MS, "group_by": "model"}
+    usage = await ask(http, base_url, world, "/usage", **span)
+    url = f"{base_url}/api/v1/instances/{world.instance_id}/usage?{urlencode({**span, 'format': 'parquet'})}"
+
+    async with http.get(url, headers=world.headers) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "application/vnd.apache.parquet"
+        rows = parquet.read_table(io.BytesIO(await answer.read())).to_pylist()
+
+    at = {int(row["window_start"].timestamp() * 1000): row for row in rows}
+    assert [(row["group"], row["runs"]) for row in at.values()] == [("gpt-4o", 1), ("gpt-4o-mini", 2)]
+    for series in usage["series"]:
+        for point in series["points"]:
+            if point["started"]:
+                row = at[point["start_ms"]]
+                same = ("runs", "completed", "tokens_in", "tool_calls", "credits_micro", "duration_p95_ms")
+                assert {name: row[name] for name in same} == {name: point[name] for name in same}
+
+
+async def test_a_file_of_too_many_buckets_is_refused(
+    http: aiohttp.ClientSession, base_url: str, world: World
+) -> None:
+    query = {"from": 0, "to": 3_000 * 60_000, "window": "minute", "format": "parquet"}
+    assert "window=hour" in (await ask(http, base_url, world, "/usage", 422, **query))["detail"]

@@ -14,10 +14,10 @@ from waiting import eventually
 from warehouse_rig import Warehouse
 
 from kit import clickhouse_client
+from metering.metered import MeteredRun
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, GrantEvent
 from schemas.partitioning import partition_of
-from streams.outbox import MeteredRun
 from streams.reconcile.report import Report, reconcile
 from streams.reconcile.witnesses import Stores
 from streams.warehouse import migrate

@@ -17,7 +17,6 @@ from console.components.text import Text, box, when
 from console.pages.instance import forecast, limits
 from console.pages.instance.context import InstanceContext
 from console.pages.live_usage import connect, live_charts, live_tiles, out_of_credits
-from console.pages.run import duration
 from console.pages.signed_in import card_head
 from console.session import zone
 
@@ -121,14 +120,16 @@ class _Usage:
                         when(recorded, "ago")
                 query = {**self._query(), "from": str(usage.from_ms), "to": str(usage.to_ms)}
                 query.pop("start")
-                link_button(
-                    "CSV",
-                    f"/download/usage/{self._context.instance_id}.csv?{urlencode(query)}",
-                    look="secondary",
-                    symbol="download",
-                    small=True,
-                    testid="usage-csv",
-                )
+                for name in ("CSV", "Parquet"):
+                    kind = name.lower()
+                    link_button(
+                        name,
+                        f"/download/usage/{self._context.instance_id}.{kind}?{urlencode(query)}",
+                        look="secondary",
+                        symbol="download",
+                        small=True,
+                        testid=f"usage-{kind}",
+                    )
             rows = [(group.key or "none", group.totals) for group in usage.groups]
             rows = [*rows, ("All", usage.totals)]
             named = said if usage.group_by == "status" else str
@@ -142,13 +143,13 @@ class _Usage:
                     Column("Tokens out", lambda row: shown.integer(row[1].tokens_out), "rm-number rm-wide"),
                     Column("Tools", lambda row: shown.integer(row[1].tool_calls), "rm-number rm-wide"),
                     Column(
-                        "p50", lambda row: duration(int(row[1].duration_p50_ms), shown), "rm-number rm-wide"
+                        "p50", lambda row: shown.duration(int(row[1].duration_p50_ms)), "rm-number rm-wide"
                     ),
                     Column(
-                        "p95", lambda row: duration(int(row[1].duration_p95_ms), shown), "rm-number rm-wide"
+                        "p95", lambda row: shown.duration(int(row[1].duration_p95_ms)), "rm-number rm-wide"
                     ),
                     Column(
-                        "p99", lambda row: duration(int(row[1].duration_p99_ms), shown), "rm-number rm-wide"
+                        "p99", lambda row: shown.duration(int(row[1].duration_p99_ms)), "rm-number rm-wide"
                     ),
                     Column("Credits", lambda row: shown.credits(row[1].credits_micro), "rm-number"),
                 ],
@@ -194,8 +195,8 @@ def _plain_charts(usage: Usage, context: InstanceContext) -> None:
     chart(
         "latency",
         "Latency",
-        f"median {duration(int(totals.duration_p50_ms), shown)}, "
-        f"p95 {duration(int(totals.duration_p95_ms), shown)}",
+        f"median {shown.duration(int(totals.duration_p50_ms))}, "
+        f"p95 {shown.duration(int(totals.duration_p95_ms))}",
         *(
             Past(
                 name=name,
