@@ -22,7 +22,9 @@ from console_api.control import plane
 from console_api.control.plane import ControlConfig
 from console_api.conversations import running as conversing
 from console_api.conversations.endpoints import router as conversations
+from console_api.corrections.endpoints import router as corrections
 from console_api.edge import Edge
+from console_api.grants.endpoints import router as grants
 from console_api.health.endpoints import router as health
 from console_api.instances import repository as known_instances
 from console_api.instances.endpoints import router as instances
@@ -42,6 +44,7 @@ from console_api.orgs.endpoints import router as orgs
 from console_api.payments import running as payments
 from console_api.payments.running import PaymentsConfig
 from console_api.payments.webhooks.endpoints import router as webhooks
+from console_api.prices.endpoints import router as prices
 from console_api.runs.endpoints import router as runs
 from console_api.stores import Stores
 from console_api.subscriptions.endpoints import router as subscriptions
@@ -72,10 +75,13 @@ _CONTROL = (
     configuration,
     connectors,
     conversations,
+    corrections,
+    grants,
     keys,
     meters_defining,
     orders,
     orgs,
+    prices,
     subscriptions,
     team,
     topup,

@@ -17,7 +17,7 @@ def fence(partition: int, topic: str) -> str:
 
 
 def run(partition: int, run_id: str) -> str:
-    """String: `streams.outbox.MeteredRun`, MessagePack."""
+    """String: `metering.metered.MeteredRun`, MessagePack."""
     return f"{{p{partition}}}:run:{run_id}"
 
 

@@ -9,18 +9,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-from metering.corrections import Adjustment
-from metering.runs import RunState, version_of
-from metering.totals import CHARGED, Totals, snapshot_of
+from metering.metered import MeteredRun
+from metering.runs import version_of
+from metering.totals import CHARGED, snapshot_of
 from schemas.events import LedgerEntry, LimitEvent
-
-
-class MeteredRun(Struct, array_like=True):
-    """A run as stored: its merged events, what it added to the counters, and the adjustments in that."""
-
-    state: RunState
-    totals: Totals
-    adjustments: tuple[Adjustment, ...] = ()
 
 
 class Change(Struct, array_like=True, gc=False):
@@ -37,6 +29,8 @@ class OutboxBatch(Struct, array_like=True):
     limits: list[LimitEvent]
     changes: list[Change]
 
+
+__all__ = ["Change", "MeteredRun", "OutboxBatch", "encode", "entries_of", "read"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(OutboxBatch).decode
