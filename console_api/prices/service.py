@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,7 +32,7 @@ from console_api.prices.models import (
 from kit.problems import InvalidRequest, NotFound
 from metering import price_schedule
 from metering.catalog import list_price_book
-from metering.price_schedule import BookOverrides, PriceSchedule, version_at
+from metering.price_schedule import BookOverrides, Entry, PriceSchedule, version_at
 from metering.prices import PriceBook, Rates
 
 #: How far a client's clock may be behind, and how long a change is announced before it holds.
@@ -141,12 +143,16 @@ async def _moment(session: AsyncSession, tenant_id: str, wanted_ms: int, now_ms:
 
 def _entries(schedule: PriceSchedule, now_ms: int) -> list[EntryView]:
     held = [entry for entry in schedule.entries if entry.effective_from_ms <= now_ms]
-    views = []
-    for entry in reversed(schedule.entries):
-        to_come = entry.effective_from_ms > now_ms
-        state = "to_come" if to_come else "in_force" if entry is held[-1] else "past"
-        views.append(EntryView(effective_from_ms=entry.effective_from_ms, version=entry.version, state=state))
-    return views
+    return [
+        EntryView(effective_from_ms=entry.effective_from_ms, version=entry.version, state=_state(entry, held))
+        for entry in reversed(schedule.entries)
+    ]
+
+
+def _state(entry: Entry, held: Sequence[Entry]) -> Literal["past", "in_force", "to_come"]:
+    if entry not in held:
+        return "to_come"
+    return "in_force" if entry is held[-1] else "past"
 
 
 def rates_view(rates: Rates) -> RatesTerms:

@@ -1,4 +1,4 @@
-"""`python -m streams.relay`: publish the ledger and reap abandoned runs."""
+"""`python -m streams.relay`: publish the ledger, reap abandoned runs, reconcile when it is asked for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from kit.settings import (
 )
 from streams.relay.outbox import OutboxRelay
 from streams.relay.reaper import Reaper
+from streams.relay.reconciler import Reconciler
 
 
 async def main() -> None:
@@ -47,6 +48,7 @@ async def main() -> None:
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(relay.run()),
         asyncio.create_task(reaper.run()),
+        asyncio.create_task(Reconciler(kafka, publisher, clock.now_ms).run()),
     ]
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,9 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    op.create_index(op.f("ix_grants_tenant_id"), "grants", ["tenant_id", "created_at_ms"], unique=False)
+    op.create_index(
+        op.f("ix_grants_tenant_id_created_at_ms"), "grants", ["tenant_id", "created_at_ms"], unique=False
+    )
     op.create_table(
         "run_corrections",
         sa.Column("tenant_id", sa.String(length=128), nullable=False),
@@ -31,10 +33,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "request_id", name=op.f("pk_run_corrections")),
     )
     op.create_index(
-        op.f("ix_run_corrections_tenant_id"), "run_corrections", ["tenant_id", "created_at_ms"], unique=False
+        op.f("ix_run_corrections_tenant_id_created_at_ms"),
+        "run_corrections",
+        ["tenant_id", "created_at_ms"],
+        unique=False,
     )
     op.create_index(
-        op.f("ix_run_corrections_org_id"), "run_corrections", ["org_id", "created_at_ms"], unique=False
+        op.f("ix_run_corrections_org_id_created_at_ms"),
+        "run_corrections",
+        ["org_id", "created_at_ms"],
+        unique=False,
     )
     op.create_table(
         "dead_letters",
@@ -57,7 +65,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("letter_id", name=op.f("pk_dead_letters")),
     )
     op.create_index(
-        op.f("ix_dead_letters_tenant_id"),
+        op.f("ix_dead_letters_tenant_id_recorded_at_ms_letter_id"),
         "dead_letters",
         ["tenant_id", "recorded_at_ms", "letter_id"],
         unique=False,
@@ -78,7 +86,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_reconciliations")),
     )
     op.create_index(
-        op.f("ix_reconciliations_tenant_id"),
+        op.f("ix_reconciliations_tenant_id_requested_at_ms_request_id"),
         "reconciliations",
         ["tenant_id", "requested_at_ms", "request_id"],
         unique=False,
@@ -89,4 +97,4 @@ def downgrade() -> None:
     op.drop_table("reconciliations")
     op.drop_table("dead_letters")
     op.drop_table("run_corrections")
-    op.drop_index(op.f("ix_grants_tenant_id"), table_name="grants")
+    op.drop_index(op.f("ix_grants_tenant_id_created_at_ms"), table_name="grants")
