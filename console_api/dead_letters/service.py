@@ -7,7 +7,7 @@ still poison becomes a dead letter again, at another place; what was applied alr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, Literal, cast
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -96,13 +96,14 @@ async def read(session: AsyncSession, principal: Principal, wanted: str) -> Lett
     if row is None:
         raise NotFound("There is no such dead letter; list them at /api/v1/dead_letters.")
     start = row.value[:MAX_SHOWN_BYTES]
+    encoding: Literal["utf-8", "hex"] = "utf-8"
     try:
         # Cut in the middle of a character it is text all the same.
-        text, encoding = start.decode(errors="strict" if start == row.value else "ignore"), "utf-8"
+        text = start.decode(errors="strict" if start == row.value else "ignore")
     except UnicodeDecodeError:
         text, encoding = start.hex(" "), "hex"
     cut = row.size_bytes > len(start)
-    return LetterContent(**_shown(row), encoding=encoding, content=text, cut=cut)  # type: ignore[arg-type]
+    return LetterContent(**_shown(row), encoding=encoding, content=text, cut=cut)
 
 
 async def replay(session: AsyncSession, principal: Principal, terms: ReplayTerms, now_ms: int) -> Replayed:
@@ -201,6 +202,6 @@ def _row(letter: DeadLetter, org_id: str, tenant_id: str) -> DeadLetterRow:
     )
 
 
-def _shown(row: DeadLetterRow) -> dict[str, object]:
+def _shown(row: DeadLetterRow) -> dict[str, Any]:
     names = [name for name in LetterView.model_fields if name != "kept"]
     return {**{name: getattr(row, name) for name in names}, "kept": row.size_bytes <= MAX_KEPT_BYTES}
