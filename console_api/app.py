@@ -10,7 +10,7 @@ from functools import partial
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from console_api import errors
+from console_api import errors, operating
 from console_api.analysts.endpoints import router as analysts
 from console_api.audit.endpoints import router as audit
 from console_api.auth.endpoints import router as auth
@@ -18,11 +18,16 @@ from console_api.auth.service import people_of
 from console_api.catalogue.endpoints import router as catalogue
 from console_api.configuration.endpoints import router as configuration
 from console_api.connectors.endpoints import router as connectors
+from console_api.consumers.endpoints import router as consumers
+from console_api.consumers.service import ConsumerWatch
 from console_api.control import plane
 from console_api.control.plane import ControlConfig
 from console_api.conversations import running as conversing
 from console_api.conversations.endpoints import router as conversations
+from console_api.corrections.endpoints import router as corrections
+from console_api.dead_letters.endpoints import router as dead_letters
 from console_api.edge import Edge
+from console_api.grants.endpoints import router as grants
 from console_api.health.endpoints import router as health
 from console_api.inspection.endpoints import router as inspection
 from console_api.instances import forgetting as forgotten
@@ -44,6 +49,8 @@ from console_api.orgs.endpoints import router as orgs
 from console_api.payments import running as payments
 from console_api.payments.running import PaymentsConfig
 from console_api.payments.webhooks.endpoints import router as webhooks
+from console_api.prices.endpoints import router as prices
+from console_api.reconciliations.endpoints import router as reconciliations
 from console_api.runs.endpoints import router as runs
 from console_api.stores import Stores
 from console_api.subscriptions.endpoints import router as subscriptions
@@ -74,10 +81,15 @@ _CONTROL = (
     configuration,
     connectors,
     conversations,
+    corrections,
+    dead_letters,
+    grants,
     keys,
     meters_defining,
     orders,
     orgs,
+    prices,
+    reconciliations,
     subscriptions,
     team,
     topup,
@@ -151,7 +163,20 @@ def create_app(config: Config, clock: Clock = now_ms) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan(config, clock, metrics),
     )
-    for router in (auth, instances, usage, meters, analysts, runs, inspection, wallet, ledger, live, health):
+    for router in (
+        auth,
+        instances,
+        usage,
+        meters,
+        analysts,
+        runs,
+        inspection,
+        wallet,
+        ledger,
+        live,
+        consumers,
+        health,
+    ):
         app.include_router(router)
     for router in _CONTROL if config.control else ():
         app.include_router(router)
@@ -179,6 +204,7 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
         warehouse = Warehouse(config.clickhouse)
         stores = Stores(redis, warehouse, config.kafka.partitions, clock, metrics)
         app.state.stores = stores
+        app.state.consumers = ConsumerWatch(config.kafka, stores)
         app.state.outbound = Outbound(config.connectors)
         app.state.live = LiveService(stores, config.api)
         control = config.control and plane.running(
@@ -205,8 +231,10 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                 forgetting = config.knowledge and forgotten.running(
                     app.state.control, config.knowledge.knowledge.keep_ended_days
                 )
+                looking_after = app.state.control and operating.running(app.state.control, config.kafka)
                 async with (
                     forgetting or nullcontext(),
+                    looking_after or nullcontext(),
                     signing_in or nullcontext() as app.state.people,
                     hearing or nullcontext() as app.state.conversations,
                     paying or nullcontext() as app.state.payments,

@@ -22,6 +22,8 @@ _LARGER = (
     (re.compile(r"/api/v1/webhooks/"), 262_144),
     (re.compile(r"/api/v1/instances/[^/]+/sources:upload$"), 1_100_000_000),
     (re.compile(r"/api/v1/instances/[^/]+/sources$"), 4_194_304),
+    # A book with a thousand models of its own.
+    (re.compile(r"/api/v1/prices(?::preview)?$"), 524_288),
     # With an OpenAPI document in it.
     (re.compile(r"/api/v1/instances/[^/]+/connectors(?:/[^/]+)?$"), 1_048_576),
 )

@@ -18,6 +18,7 @@ from schemas.events import (
     ToolCallEvent,
 )
 from schemas.ingestion import IngestionRequest, SourceProgress
+from schemas.reconciliation import Reconciliation, ReconciliationRequest
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -64,7 +65,7 @@ DEAD_LETTERS = Topic(
     DeadLetter,
     "org_id",
     ("metering", "warehouse", "ingestion"),
-    ("replay",),
+    ("replay", "control plane"),
     # The largest record of any topic, in base64, with its coordinates.
     max_message_bytes=2_097_152,
 )
@@ -92,6 +93,12 @@ CONVERSATION_FEEDBACK = Topic(
     retention_ms=7 * DAY_MS,
 )
 
+#: Of a whole tenant, so that nobody's wallet is what these are sorted by.
+RECONCILE_REQUESTS = Topic(
+    "usage.reconcile_requests", ReconciliationRequest, "tenant_id", ("control plane",), ("relay",)
+)
+RECONCILIATIONS = Topic("usage.reconciliations", Reconciliation, "tenant_id", ("relay",), ("control plane",))
+
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
 METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, GRANTS)
 #: Topics the warehouse worker stores.
@@ -105,6 +112,8 @@ ALL: tuple[Topic, ...] = (
     LEDGER,
     LIMITS,
     DEAD_LETTERS,
+    RECONCILE_REQUESTS,
+    RECONCILIATIONS,
     INGESTION_REQUESTED,
     INGESTION_PROGRESS,
     CONVERSATION_TURNS,

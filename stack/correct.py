@@ -21,10 +21,8 @@ from kit import clickhouse_client, clock, redis_client
 from kit.publisher import new_producer
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings, load
-from metering.corrections import corrected_cost, versions_of
-from metering.metered import MeteredRun
+from metering import metered
 from metering.prices import MICRO_PER_CREDIT, PriceBook
-from metering.runs import merge
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, encode
 from schemas.partitioning import partition_of
@@ -149,18 +147,14 @@ async def _change(redis: Any, event: CorrectionEvent, partitions: int) -> int:
             f"{event.run_id} cannot be corrected any more: runs are kept for {days} days after their "
             "last change; give the difference as a grant of kind correction"
         )
-    known = msgspec.msgpack.decode(blob, type=MeteredRun)
-    if event.request_id in known.state.corrections:
-        return 0
-    state = merge(known.state, event)
+    known = metered.decode(blob)
     books = {}
-    for version in versions_of(state):
+    for version in metered.books_needed(known, event):
         book = await get_bytes(redis, keys.price_book(version))
         if book is None:
             raise StackError(f"there is no price book {version!r}")
         books[version] = msgspec.json.decode(book, type=PriceBook)
-    before = corrected_cost(known.state, books)[1].micro
-    return corrected_cost(state, books)[1].micro - before
+    return metered.change(known, event, books)
 
 
 async def _send(kafka: Any, events: list[CorrectionEvent]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,10 +17,10 @@ from kit import clickhouse_client, redis_client
 from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings, load
 from stack import up
 from stack.errors import StackError
-from streams.reconcile.report import Report, reconcile
+from streams.reconcile import report as again
+from streams.reconcile.report import Report
 from streams.reconcile.witnesses import Stores
 
-_AGAIN_S = 1.0
 _SHOWN = 50
 EXACT, DIFFERENT, UNREACHABLE = 0, 1, 2
 
@@ -78,13 +77,9 @@ async def settled(org_id: str, since_ms: int, wait_s: float) -> Report:
     kafka, redis_settings, clickhouse = settings()
     redis = redis_client.connect(redis_settings)
     client = await clickhouse_client.connect(clickhouse)
-    deadline = time.monotonic() + wait_s
     try:
-        while True:
-            report = await reconcile(Stores(redis, client, kafka), org_id=org_id, since_ms=since_ms)
-            if (report.exact and not report.in_flight) or time.monotonic() > deadline:
-                return report
-            await asyncio.sleep(_AGAIN_S)
+        stores = Stores(redis, client, kafka)
+        return await again.settled(stores, org_id=org_id, since_ms=since_ms, wait_s=wait_s)
     finally:
         await client.close()
         await redis.aclose()

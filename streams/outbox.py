@@ -30,6 +30,8 @@ class OutboxBatch(Struct, array_like=True):
     changes: list[Change]
 
 
+__all__ = ["Change", "MeteredRun", "OutboxBatch", "encode", "entries_of", "read"]
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(OutboxBatch).decode
 _decode_run = msgspec.msgpack.Decoder(MeteredRun).decode

@@ -5,7 +5,19 @@ from __future__ import annotations
 from console.components.text import Text
 
 _TONES = {
-    "good": ("active", "provisioned", "ready", "completed", "paid", "delivered", "connected", "applied"),
+    "good": (
+        "active",
+        "provisioned",
+        "ready",
+        "completed",
+        "paid",
+        "delivered",
+        "connected",
+        "applied",
+        "exact",
+        "up_to_date",
+        "in_force",
+    ),
     "warn": (
         "provisioning",
         "pending",
@@ -21,12 +33,33 @@ _TONES = {
         "cancelled",
         "deleting",
         "early",
+        "overdue",
+        "unsettled",
+        "catching_up",
+        "unassigned",
+        "waiting",
     ),
-    "bad": ("suspended", "failed", "limit_exceeded", "lost", "revoked", "error", "refused"),
-    "brand": ("started",),
+    "bad": (
+        "suspended",
+        "failed",
+        "limit_exceeded",
+        "lost",
+        "revoked",
+        "error",
+        "refused",
+        "different",
+        "nobody",
+        "voided",
+    ),
+    "brand": ("started", "running", "to_come"),
 }
 _TONE_OF = {word: tone for tone, words in _TONES.items() for word in words}
-_WORDS = {"started": "Running", "limit_exceeded": "Limit reached", "past_due": "Payment missing"}
+_WORDS = {
+    "started": "Running",
+    "limit_exceeded": "Limit reached",
+    "past_due": "Payment missing",
+    "nobody": "Nobody reads",
+}
 
 
 def tone_of(status: str) -> str:

@@ -46,7 +46,13 @@ _OPERATE: tuple[Entry, ...] = (
     ("/operate/orgs", "Organisations", "corporate_fare"),
     ("/operate/orders", "All orders", "list_alt"),
     ("/operate/catalogue", "Catalogue", "inventory_2"),
+    ("/operate/prices", "Prices", "sell"),
+    ("/operate/grants", "Grants", "redeem"),
+    ("/operate/corrections", "Corrections", "published_with_changes"),
     ("/operate/webhooks", "Webhooks", "webhook"),
+    ("/operate/letters", "Dead letters", "mark_email_unread"),
+    ("/operate/reconcile", "Reconciliation", "balance"),
+    ("/operate/workers", "Workers", "speed"),
     ("/operate/audit", "Audit", "policy"),
 )
 

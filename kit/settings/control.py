@@ -43,6 +43,8 @@ class ControlSettings(Settings):
     #: All projections are written again this often, and whenever Redis was restarted.
     project_every_s: int = Field(default=600, ge=1, le=86_400)
     collect_last_used_every_s: int = Field(default=5, ge=1, le=86_400)
+    #: Every tenant is reconciled this often without being asked; 0: only when an operator asks.
+    reconcile_every_s: int = Field(default=6 * 3_600, ge=0, le=30 * 86_400)
 
 
 class WebhookSettings(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from streams.reconcile.recompute import Expected, Org, Recomputation
 from streams.reconcile.witnesses import Entry, RunRow, Stores
 
 MAX_DIFFERENCES = 1_000
+_AGAIN_S = 1.0
 _TOKENS_IN, _TOKENS_OUT = COUNTERS.index("tokens_in"), COUNTERS.index("tokens_out")
 _TOOL_CALLS = COUNTERS.index("tool_calls")
 _TABLE_OF = {
@@ -47,6 +49,8 @@ class Report(Struct):
     differences: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     in_flight: list[str] = field(default_factory=list)
+    #: How old the oldest record is that no fence has passed; 0 when all are applied.
+    behind_ms: int = 0
     seconds: float = 0.0
 
     @property
@@ -59,17 +63,33 @@ class Report(Struct):
             self.differences.append(difference)
 
 
-async def reconcile(stores: Stores, *, org_id: str = "", since_ms: int = 0) -> Report:
-    """Compare everything, or one organisation, or the runs that started since then. Writes nothing."""
+async def settled(
+    stores: Stores, *, tenant_id: str = "", org_id: str = "", since_ms: int = 0, wait_s: float = 0
+) -> Report:
+    """Reconcile, again while something is under way and time is left."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        report = await reconcile(stores, tenant_id=tenant_id, org_id=org_id, since_ms=since_ms)
+        if (report.exact and not report.in_flight) or time.monotonic() > deadline:
+            return report
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def reconcile(stores: Stores, *, tenant_id: str = "", org_id: str = "", since_ms: int = 0) -> Report:
+    """Compare everything, or one tenant, one organisation, or the runs that started since then.
+
+    Writes nothing. The records of the log are counted whatever is compared: they are nobody's alone.
+    """
     began = time.monotonic()
     report = Report()
     bounds = await stores.bounds()
     report.in_flight = [line async for line in stores.in_flight(bounds)][:20]
+    report.behind_ms = await stores.behind_ms(bounds)
     refused, unstored = await stores.refused()
     recomputation = Recomputation(stores.client, await stores.books(), refused, since_ms)
     sums = _Sums()
     for org in await stores.orgs():
-        if not org_id or org.org_id == org_id:
+        if (not org_id or org.org_id == org_id) and (not tenant_id or org.tenant_id == tenant_id):
             await _Org(stores, report, sums, org, since_ms).compare(recomputation)
     report.figures = sums.figures(whole=not since_ms)
     for (topic, partition), (first, end) in sorted(bounds.items()):

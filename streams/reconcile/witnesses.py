@@ -10,6 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from kit.clock import now_ms
 from kit.redis_client import get_bytes
 from kit.settings import KafkaSettings
 from metering.prices import PriceBook
@@ -20,6 +21,7 @@ from streams.metering.reader import UNREADABLE
 from streams.reconcile.recompute import Coordinate, Org
 from streams.replay import letters
 
+_ASKED, _FETCH_MS = 10, 500
 _ORGS = """
 SELECT DISTINCT tenant_id, org_id FROM ledger UNION DISTINCT SELECT DISTINCT tenant_id, org_id FROM run_events
 """
@@ -159,6 +161,25 @@ class Stores:
             await consumer.stop()
         return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in tps}
 
+    async def behind_ms(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> int:
+        """Return how long the oldest record waits that a fence has not passed, by the broker's clock."""
+        fences: dict[TopicPartition, int] = {}
+        for partition in range(self._kafka.partitions):
+            for topic in topics.METERED:
+                first, end = bounds[topic.name, partition]
+                fence = int(await get_bytes(self._redis, keys.fence(partition, topic.name)) or first)
+                if fence < end:
+                    fences[TopicPartition(topic.name, partition)] = max(fence, first)
+        if not fences:
+            return 0
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap, group_id=None)
+        await consumer.start()
+        try:
+            oldest = await _first_timestamps(consumer, fences)
+        finally:
+            await consumer.stop()
+        return max(now_ms() - min(oldest), 0) if oldest else 0
+
     async def stored(self, table: str, at: tuple[str, int], first: int, end: int) -> int:
         """Return how many records of that span of the log ClickHouse holds."""
         bound = {"table": table, "topic": at[0], "partition": at[1], "first": first, "end": end}
@@ -179,6 +200,20 @@ class Stores:
 
     def _partition(self, org: Org) -> int:
         return partition_of(org.org_id, self._kafka.partitions)
+
+
+async def _first_timestamps(consumer: AIOKafkaConsumer, at: Mapping[TopicPartition, int]) -> list[int]:
+    """Return when the records at those places were appended, as far as the broker says so soon."""
+    consumer.assign(list(at))
+    for place, offset in at.items():
+        consumer.seek(place, offset)
+    found: dict[TopicPartition, int] = {}
+    for _ in range(_ASKED):
+        for place, records in (await consumer.getmany(timeout_ms=_FETCH_MS)).items():
+            found.setdefault(place, records[0].timestamp)
+        if len(found) == len(at):
+            break
+    return list(found.values())
 
 
 def _text(value: bytes | str) -> str:

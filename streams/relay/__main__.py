@@ -1,4 +1,4 @@
-"""`python -m streams.relay`: publish the ledger and reap abandoned runs."""
+"""`python -m streams.relay`: publish the ledger, reap abandoned runs, reconcile when it is asked for."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from kit.settings import (
 from kit.tasks import ended
 from streams.relay.outbox import OutboxRelay
 from streams.relay.reaper import Reaper
+from streams.relay.reconciler import Reconciler
 
 
 async def main() -> None:
@@ -48,6 +49,7 @@ async def main() -> None:
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(relay.run()),
         asyncio.create_task(reaper.run()),
+        asyncio.create_task(Reconciler(kafka, publisher, clock.now_ms).run()),
     ]
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,46 +10,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-import msgspec
 from aiokafka import ConsumerRecord
-from msgspec import Struct
+
+from schemas.insert_plan import InsertPlan, Range, decode
 
 #: Kafka refuses longer metadata (`offset.metadata.max.bytes`).
 MAX_METADATA = 4_096
 
 
-class Range(Struct, frozen=True, array_like=True):
-    """Records `first` to `last` (both included) of a partition."""
-
-    partition: int
-    first: int
-    last: int
-
-
-class InsertPlan(Struct, frozen=True, kw_only=True):
-    """The exact content of one insert."""
-
-    topic: str
-    ranges: tuple[Range, ...]
-    records: int
-    crc: int
-
-    @property
-    def token(self) -> str:
-        """ClickHouse's deduplication token: the same plan has the same, no other plan does."""
-        spans = ",".join(f"{r.partition}:{r.first}-{r.last}" for r in self.ranges)
-        return f"{self.topic}:{spans}"
-
-    def encode(self) -> str:
-        """Return the plan as commit metadata."""
-        return "v1;" + msgspec.json.encode(self).decode()
-
-
-def decode(metadata: str) -> InsertPlan | None:
-    """Return the plan that commit metadata carries; `None` when it carries none."""
-    if not metadata.startswith("v1;"):
-        return None
-    return msgspec.json.decode(metadata[3:], type=InsertPlan)
+__all__ = ["MAX_METADATA", "InsertPlan", "Range", "decode", "plan_of"]
 
 
 def plan_of(topic: str, records: Sequence[ConsumerRecord]) -> InsertPlan:

@@ -33,7 +33,9 @@ def test_a_topic_is_well_formed(topic: Topic) -> None:
     assert topic.producers
     assert topic.consumers
     assert topic.event.__doc__
-    assert topic.key == "org_id"
+    # What is about a wallet stands on its organisation's partition.
+    whole_tenants = (topics.RECONCILE_REQUESTS, topics.RECONCILIATIONS)
+    assert topic.key == ("tenant_id" if topic in whole_tenants else "org_id")
 
 
 @every_topic

@@ -15,7 +15,7 @@ from schemas.events import encode
 from schemas.topics import Topic
 
 #: What the control plane publishes.
-_TOPICS = (topics.GRANTS, topics.CORRECTIONS, topics.INGESTION_REQUESTED)
+_TOPICS = (topics.GRANTS, topics.CORRECTIONS, topics.INGESTION_REQUESTED, topics.RECONCILE_REQUESTS)
 
 
 async def send(
@@ -30,6 +30,26 @@ async def send(
     payload = encode(event)
     if len(payload) > topic.max_message_bytes // 2:
         raise ValueError(f"an event of {len(payload)} bytes is too large for {topic.name}")
+    return await repository.add(
+        session,
+        outbox_id=f"{topic.name}:{command_id}",
+        lane="kafka",
+        topic=topic.name,
+        key=org_id,
+        payload=payload,
+        at_ms=at_ms,
+    )
+
+
+async def resend(
+    session: AsyncSession, topic: Topic, org_id: str, command_id: str, payload: bytes, *, at_ms: int
+) -> bool:
+    """Have a record's bytes published as they are; return `False` if that command was sent before.
+
+    Raises `ValueError` for a record that Kafka would refuse.
+    """
+    if not payload or len(payload) > topic.max_message_bytes // 2:
+        raise ValueError(f"a record of {len(payload)} bytes is no record of {topic.name}")
     return await repository.add(
         session,
         outbox_id=f"{topic.name}:{command_id}",

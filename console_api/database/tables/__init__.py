@@ -20,6 +20,7 @@ from console_api.database.tables.directory import Invitation, Membership, Org, T
 from console_api.database.tables.instances import ApiKey, Instance, InstanceConfig
 from console_api.database.tables.knowledge import KnowledgeSource
 from console_api.database.tables.meters import MeterDefinition
+from console_api.database.tables.operating import DeadLetterRow, ReconciliationRow, RunCorrection
 
 __all__ = [
     "ApiKey",
@@ -27,6 +28,7 @@ __all__ = [
     "Connector",
     "Conversation",
     "Customer",
+    "DeadLetterRow",
     "Grant",
     "GrantCommand",
     "Instance",
@@ -44,6 +46,8 @@ __all__ = [
     "PriceBookRow",
     "PriceScheduleRow",
     "Product",
+    "ReconciliationRow",
+    "RunCorrection",
     "Secret",
     "Subscription",
     "Tenant",

@@ -167,6 +167,7 @@ class Grant(Base):
         CheckConstraint("amount_micro > 0", name="amount"),
         CheckConstraint("refunded_micro >= 0 AND refunded_micro <= amount_micro", name="refunded"),
         Index(None, "org_id", "created_at_ms"),
+        Index(None, "tenant_id", "created_at_ms"),
     )
 
     grant_id: Mapped[Id] = mapped_column(primary_key=True)
