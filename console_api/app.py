@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from console_api import errors
+from console_api.alerts import running as alerting
+from console_api.alerts.endpoints import router as alerts
+from console_api.alerts.running import AlertsConfig
 from console_api.analysts.endpoints import router as analysts
 from console_api.audit.endpoints import router as audit
 from console_api.auth.endpoints import router as auth
@@ -67,6 +70,7 @@ from kit.settings import (
 
 #: What needs the control plane's database.
 _CONTROL = (
+    alerts,
     audit,
     catalogue,
     configuration,
@@ -120,6 +124,7 @@ class Config:
     knowledge: KnowledgeConfig | None = None
     connectors: ConnectorSettings = field(default_factory=ConnectorSettings)
     conversations: ConversationSettings = field(default_factory=ConversationSettings)
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)
 
     @classmethod
     def load(cls) -> Config:
@@ -135,6 +140,7 @@ class Config:
             knowledge=KnowledgeConfig.load(),
             connectors=load(ConnectorSettings),
             conversations=load(ConversationSettings),
+            alerts=AlertsConfig.load(),
         )
 
 
@@ -198,11 +204,15 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                 hearing = config.control and conversing.running(
                     config.conversations, app.state.control, redis, config.kafka
                 )
+                telling = config.control and alerting.running(
+                    config.alerts, app.state.control, stores, app.state.outbound, config.kafka
+                )
                 async with (
                     signing_in or nullcontext() as app.state.people,
                     hearing or nullcontext() as app.state.conversations,
                     paying or nullcontext() as app.state.payments,
                     learning or nullcontext() as app.state.knowledge,
+                    telling or nullcontext() as app.state.alerts,
                 ):
                     yield
         finally:

@@ -9,6 +9,7 @@ import pytest
 from console import theme
 from console.components import sparkline
 from console.formats import Locale
+from console.pages.instance.branding import ink_on
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,10 @@ def _luminance(color: str) -> float:
     channels = [int(part, 16) / 255 for part in re.findall("[0-9a-f]{2}", color)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(
+    ("colour", "ink"), [("#4f46e5", "#ffffff"), ("#ffd400", "#161b26"), ("#ffffff", "#161b26")]
+)
+def test_text_on_a_brand_colour_can_be_read(colour: str, ink: str) -> None:
+    assert ink_on(colour) == ink

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console_api.database.tables.alerts import Alert, AlertChannel, AlertDelivery, AlertRule
 from console_api.database.tables.billing import (
     Customer,
     Grant,
@@ -22,6 +23,10 @@ from console_api.database.tables.knowledge import KnowledgeSource
 from console_api.database.tables.meters import MeterDefinition
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertDelivery",
+    "AlertRule",
     "ApiKey",
     "AuditEntry",
     "Connector",
