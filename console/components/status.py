@@ -5,7 +5,17 @@ from __future__ import annotations
 from console.components.text import Text
 
 _TONES = {
-    "good": ("active", "provisioned", "ready", "completed", "paid", "delivered", "connected", "applied"),
+    "good": (
+        "active",
+        "provisioned",
+        "ready",
+        "completed",
+        "paid",
+        "delivered",
+        "connected",
+        "applied",
+        "sent",
+    ),
     "warn": (
         "provisioning",
         "pending",
@@ -21,12 +31,18 @@ _TONES = {
         "cancelled",
         "deleting",
         "early",
+        "waiting",
     ),
-    "bad": ("suspended", "failed", "limit_exceeded", "lost", "revoked", "error", "refused"),
+    "bad": ("suspended", "failed", "limit_exceeded", "lost", "revoked", "error", "refused", "dead"),
     "brand": ("started",),
 }
 _TONE_OF = {word: tone for tone, words in _TONES.items() for word in words}
-_WORDS = {"started": "Running", "limit_exceeded": "Limit reached", "past_due": "Payment missing"}
+_WORDS = {
+    "started": "Running",
+    "limit_exceeded": "Limit reached",
+    "past_due": "Payment missing",
+    "dead": "Given up",
+}
 
 
 def tone_of(status: str) -> str:
