@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from console_api import errors, operating
+from console_api.alerts import running as alerting
+from console_api.alerts.endpoints import router as alerts
+from console_api.alerts.running import AlertsConfig
 from console_api.analysts.endpoints import router as analysts
 from console_api.audit.endpoints import router as audit
 from console_api.auth.endpoints import router as auth
@@ -76,6 +79,7 @@ from kit.settings import (
 
 #: What needs the control plane's database.
 _CONTROL = (
+    alerts,
     audit,
     catalogue,
     configuration,
@@ -134,6 +138,7 @@ class Config:
     knowledge: KnowledgeConfig | None = None
     connectors: ConnectorSettings = field(default_factory=ConnectorSettings)
     conversations: ConversationSettings = field(default_factory=ConversationSettings)
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)
 
     @classmethod
     def load(cls) -> Config:
@@ -149,6 +154,7 @@ class Config:
             knowledge=KnowledgeConfig.load(),
             connectors=load(ConnectorSettings),
             conversations=load(ConversationSettings),
+            alerts=AlertsConfig.load(),
         )
 
 
@@ -232,6 +238,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     app.state.control, config.knowledge.knowledge.keep_ended_days
                 )
                 looking_after = app.state.control and operating.running(app.state.control, config.kafka)
+                telling = config.control and alerting.running(
+                    config.alerts, app.state.control, stores, app.state.outbound, config.kafka
+                )
                 async with (
                     forgetting or nullcontext(),
                     looking_after or nullcontext(),
@@ -239,6 +248,7 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     hearing or nullcontext() as app.state.conversations,
                     paying or nullcontext() as app.state.payments,
                     learning or nullcontext() as app.state.knowledge,
+                    telling or nullcontext() as app.state.alerts,
                 ):
                     yield
         finally:

@@ -50,3 +50,18 @@ class Metrics:
             "Secrets that are not sealed with the newest key yet",
             registry=self.registry,
         )
+        #: What orgs were told of, by kind. None for long: is `credits.limits` heard, is spending watched?
+        self.alerts = Counter(
+            "runmeter_console_api_alerts", "Alerts written down", ("kind",), registry=self.registry
+        )
+        #: Attempts by what came of them: `sent`, `retried`, `dead`, `skipped`. Watch `dead`.
+        self.alert_deliveries = Counter(
+            "runmeter_console_api_alert_deliveries",
+            "Attempts to deliver an alert",
+            ("outcome",),
+            registry=self.registry,
+        )
+        #: Messages not sent yet; a number that stays up is a receiver, or a mail server, that is away.
+        self.alerts_waiting = Gauge(
+            "runmeter_console_api_alerts_waiting", "Messages of alerts that wait", registry=self.registry
+        )

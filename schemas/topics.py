@@ -59,7 +59,7 @@ CORRECTIONS = Topic(
 )
 GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane", "reaper"), ("metering",))
 LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse",))
-LIMITS = Topic("credits.limits", LimitEvent, "org_id", ("relay",), ("alerts",))
+LIMITS = Topic("credits.limits", LimitEvent, "org_id", ("relay",), ("control plane",))
 DEAD_LETTERS = Topic(
     "usage.dead_letters",
     DeadLetter,

@@ -47,6 +47,15 @@ class Wallet(Struct, frozen=True):
     schedule: tuple[Change, ...]
 
 
+class Forecast(Struct, frozen=True):
+    """Credits available, used per day by all instances, and when they end (0: not within a year)."""
+
+    available_micro: int
+    per_day_micro: int
+    ends_at_ms: int
+    instances: int
+
+
 class Line(Struct, frozen=True):
     """One ledger entry as known so far."""
 
@@ -89,6 +98,10 @@ class Filter(Struct, frozen=True):
 
 async def wallet(visitor: Visitor) -> Wallet:
     return await visitor.get("/wallet", Wallet)
+
+
+async def forecast(visitor: Visitor) -> Forecast:
+    return await visitor.get("/wallet/forecast", Forecast)
 
 
 async def ledger(visitor: Visitor, wanted: Filter, cursor: str | None, limit: int = 25) -> LedgerPage:

@@ -17,6 +17,7 @@ _TONES = {
         "exact",
         "up_to_date",
         "in_force",
+        "sent",
     ),
     "warn": (
         "provisioning",
@@ -47,6 +48,7 @@ _TONES = {
         "revoked",
         "error",
         "refused",
+        "dead",
         "different",
         "nobody",
         "voided",
@@ -59,6 +61,7 @@ _WORDS = {
     "limit_exceeded": "Limit reached",
     "past_due": "Payment missing",
     "nobody": "Nobody reads",
+    "dead": "Given up",
 }
 
 

@@ -18,7 +18,7 @@ from console.components.status import said
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
 from console.formats import Locale
-from console.pages import topup
+from console.pages import alerts, topup
 from console.pages.signed_in import card_head, heading, signed_in
 from console.services import Services
 from console.session import SIGN_IN_PATH, locale
@@ -49,6 +49,7 @@ def _page(visitor: Visitor, about: str) -> None:
             every_s=_EVERY_S,
         )
         topup.card(visitor)
+        alerts.section(visitor)
         _Ledger(visitor, shown, about)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from console_api.alerts.telling import Fact, tell
 from console_api.control import audit
 from console_api.control.credits import service as credits
 from console_api.control.directory import repository as directory_rows
@@ -72,6 +73,7 @@ async def period_unpaid(session: AsyncSession, fact: PeriodUnpaid, now_ms: int) 
     if row.status == "active" and fact.at_ms > row.told_at_ms and row.paid_until_ms <= fact.at_ms + _SLACK_MS:
         row.status, row.past_due_since_ms, row.told_at_ms = "past_due", fact.at_ms, fact.at_ms
         _audit(session, row, "subscription.past_due", now_ms)
+        await _tell(session, row, "past_due", now_ms)
     await settle(session, row, now_ms)
     return "applied"
 
@@ -90,6 +92,7 @@ async def stands(session: AsyncSession, fact: SubscriptionIs, now_ms: int) -> Ou
         row.ended_at_ms = fact.ends_at_ms
         if fact.status == "past_due" and row.status == "active":
             row.status, row.past_due_since_ms = "past_due", fact.at_ms
+            await _tell(session, row, "past_due", now_ms)
         elif fact.status == "active" and row.status != "active":
             await _recovered(session, row, now_ms)
     _audit(session, row, "subscription.told", now_ms, status=fact.status, ends_at_ms=fact.ends_at_ms)
@@ -109,9 +112,11 @@ async def settle(session: AsyncSession, row: Subscription, now_ms: int) -> None:
     elif row.status == "active" and row.paid_until_ms + _SLACK_MS <= now_ms:
         row.status, row.past_due_since_ms, row.updated_at_ms = "past_due", row.paid_until_ms, now_ms
         _audit(session, row, "subscription.past_due", now_ms)
+        await _tell(session, row, "past_due", now_ms)
     if row.status == "past_due" and row.past_due_since_ms + grace_ms <= now_ms:
         row.status, row.updated_at_ms = "paused", now_ms
         _audit(session, row, "subscription.paused", now_ms)
+        await _tell(session, row, "paused", now_ms)
         await _instance_becomes(session, row, "suspended", now_ms)
     plan = await session.get(Plan, row.plan_id)
     if plan is not None and plan.allowance is not None:
@@ -136,6 +141,21 @@ async def _instance_becomes(
     if status != "ended" and instance.status == "provisioning":
         return
     await directory.set_status(session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms)
+
+
+async def _tell(session: AsyncSession, row: Subscription, what: str, now_ms: int) -> None:
+    """Have the org hear that money is missing, once for each time it goes missing."""
+    fact = Fact(
+        row.tenant_id,
+        row.org_id,
+        "payment",
+        subject=row.subscription_id,
+        threshold=what,
+        period=str(row.past_due_since_ms),
+        occurred_at_ms=now_ms,
+        details={"what": what, "instance_id": row.instance_id},
+    )
+    await tell(session, fact, now_ms)
 
 
 def _audit(session: AsyncSession, row: Subscription, action: str, at_ms: int, **details: object) -> None:

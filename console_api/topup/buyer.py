@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from console_api.alerts.telling import Fact, tell
 from console_api.control.outbox.relay import OUTAGES
 from console_api.control.plane import ControlPlane
 from console_api.database.tables import Order, TopUp
@@ -134,6 +135,7 @@ class TopUps:
                 if row.declines >= MAX_DECLINES:
                     row.enabled = False
                     row.error = f"switched off after {row.declines} declines: {charged.reason}"[:500]
+                await tell(session, _declined(row, charged.reason, now), now)
                 return
             row.next_try_at_ms = now + row.cool_off_s * 1_000
             if charged.status == "succeeded":
@@ -153,6 +155,21 @@ class TopUps:
             row = await repository.one(session, org_id, lock=True)
             if row is not None:
                 row.error, row.next_try_at_ms = error, self._plane.clock() + wait_ms
+
+
+def _declined(row: TopUp, reason: str, now_ms: int) -> Fact:
+    """Return what the org hears of a decline: once a day, and when no more is tried."""
+    what = "topup_declined" if row.enabled else "topup_off"
+    return Fact(
+        row.tenant_id,
+        row.org_id,
+        "payment",
+        subject="topup",
+        threshold=what,
+        period=str(start_of("day", now_ms)),
+        occurred_at_ms=now_ms,
+        details={"what": what, "reason": reason[:300]},
+    )
 
 
 def _ordered(row: TopUp, amount_minor: int, now_ms: int) -> Order:

@@ -30,6 +30,8 @@ class Reading:
     voided: int = 0
     refunded: int = 0
     version: int = 0
+    #: Since when consumption is measured for thresholds: when credits were last added.
+    period_start_ms: int = 0
     buckets: tuple[Bucket, ...] = ()
     upcoming: tuple[Change, ...] = ()
 
@@ -175,3 +177,29 @@ class WalletDetail(WalletView):
         description="The next changes, soonest first. After eight there may be more: then the balance after "
         "the last listed is the lowest that follows from it"
     )
+
+
+class Forecast(BaseModel):
+    """When an org's credits run out, at the pace at which all its instances use them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "available": "13.500000",
+                "available_micro": 13_500_000,
+                "per_day": "1.500000",
+                "per_day_micro": 1_500_000,
+                "ends_at_ms": 1_770_627_600_000,
+                "instances": 2,
+                "read_at_ms": 1_769_850_000_321,
+            }
+        }
+    )
+
+    available: Credits = Field(description="What new runs may spend now")
+    available_micro: CreditsMicro
+    per_day: Credits = Field(description="Used a day: of the last 7 calendar days (UTC), since the first use")
+    per_day_micro: CreditsMicro
+    ends_at_ms: int = Field(description="When the credits end, expiries counted in; 0: not within a year")
+    instances: int = Field(description="How many instances draw on the wallet")
+    read_at_ms: int

@@ -62,6 +62,7 @@ async def reading(stores: Stores, tenant_id: str, org_id: str) -> Reading:
         voided=int(fields.get(b"voided", 0)),
         refunded=int(fields.get(b"refunded", 0)),
         version=int(fields.get(b"version", 0)),
+        period_start_ms=state.period_start_ms,
         buckets=current.buckets,
         upcoming=tuple(change for change in changes(fields) if change[0] > now),
     )

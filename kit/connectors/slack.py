@@ -65,9 +65,12 @@ class Slack:
         answer = await self._call("auth.test", {})
         return f"connected to {said(answer.get('team'), 80)} as {said(answer.get('user'), 80)}"
 
+    async def post(self, text: str) -> None:
+        """Post a text, in which nothing is a mention or a link. Raises `ConnectorFailed`."""
+        await self._call("chat.postMessage", {"channel": self._channel, "text": escaped(text)[:_MAX_TEXT]})
+
     async def _post(self, arguments: Mapping[str, Any]) -> str:
-        text = text_of(arguments, "text", most=4_000)
-        await self._call("chat.postMessage", {"channel": self._channel, "text": _escaped(text)[:_MAX_TEXT]})
+        await self.post(text_of(arguments, "text", most=4_000))
         return "posted"
 
     async def _call(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +87,8 @@ class Slack:
         return answer
 
 
-def _escaped(text: str) -> str:
-    """Return a text in which nothing is a mention or a link: what the model writes alerts nobody."""
+def escaped(text: str) -> str:
+    """Return a text in which nothing is a mention or a link: what others wrote calls nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

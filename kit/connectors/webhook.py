@@ -59,7 +59,7 @@ class Webhook:
     ) -> None:
         self._name = name
         self._settings = settings
-        self._key = _key(credentials.secret)
+        self._key = signing_key(credentials.secret)
         self._outbound = outbound
 
     def actions(self) -> list[Action]:
@@ -122,7 +122,8 @@ def signed(message_id: str, timestamp: int, payload: bytes, key: bytes) -> dict[
     }
 
 
-def _key(secret: str) -> bytes:
+def signing_key(secret: str) -> bytes:
+    """Return the bytes behind `whsec_`. Raises `BadSettings`."""
     try:
         key = b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:

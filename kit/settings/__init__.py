@@ -6,6 +6,7 @@ process at start with the variable's name in the message.
 
 from __future__ import annotations
 
+from kit.settings.alerts import AlertSettings, SmtpSettings
 from kit.settings.base import load
 from kit.settings.control import (
     ConsoleApiSettings,
@@ -46,6 +47,7 @@ from kit.settings.stores import (
 )
 
 __all__ = [
+    "AlertSettings",
     "ClickHouseSettings",
     "ConnectorSettings",
     "ConsoleApiSettings",
@@ -67,6 +69,7 @@ __all__ = [
     "RunnerSettings",
     "SaleorSettings",
     "SecretsSettings",
+    "SmtpSettings",
     "SpoolSettings",
     "StackSettings",
     "StripeSettings",

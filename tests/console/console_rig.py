@@ -37,6 +37,7 @@ from kit import clickhouse_client, redis_client
 from kit.clock import now_ms
 from kit.settings import (
     ClickHouseSettings,
+    ConnectorSettings,
     ConsoleApiSettings,
     ControlSettings,
     DatabaseSettings,
@@ -165,6 +166,8 @@ def _config(data_dir: Path, redis_url: str, clickhouse: ClickHouseSettings) -> C
             ControlSettings(service_token=SecretStr("service-token"), relay_poll_ms=50),
             data_dir,
         ),
+        # Third parties of tests are on this machine.
+        connectors=ConnectorSettings(private_hosts="127.0.0.1"),
         payments=PaymentsConfig(
             WebhookSettings(), StripeSettings(), SaleorSettings(), PaymentsSettings(dummy=True)
         ),

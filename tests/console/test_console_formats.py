@@ -9,6 +9,7 @@ import pytest
 from console import theme
 from console.components import sparkline
 from console.formats import Locale
+from console.pages.instance.branding import ink_on
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,10 @@ def _luminance(color: str) -> float:
 )
 def test_exact_credits_hide_nothing(micro: int, places: int, expected: str) -> None:
     assert Locale("en").exact_credits(micro, places) == expected
+
+
+@pytest.mark.parametrize(
+    ("colour", "ink"), [("#4f46e5", "#ffffff"), ("#ffd400", "#161b26"), ("#ffffff", "#161b26")]
+)
+def test_text_on_a_brand_colour_can_be_read(colour: str, ink: str) -> None:
+    assert ink_on(colour) == ink

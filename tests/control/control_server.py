@@ -17,6 +17,7 @@ from multidict import CIMultiDictProxy
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from console_api.alerts.running import AlertsConfig
 from console_api.app import Config, create_app
 from console_api.control.plane import ControlConfig
 from console_api.knowledge.running import KnowledgeConfig
@@ -92,6 +93,7 @@ async def serving(
     clickhouse_database: str = "runmeter",
     oidc: OidcSettings | None = None,
     secrets: SecretsSettings | None = None,
+    alerts: AlertsConfig | None = None,
 ) -> AsyncIterator[str]:
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
@@ -109,6 +111,7 @@ async def serving(
         knowledge=knowledge,
         connectors=connectors or ConnectorSettings(),
         oidc=oidc,
+        alerts=alerts or AlertsConfig(),
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(config, world.clock), log_config=None))

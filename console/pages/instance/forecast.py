@@ -1,14 +1,11 @@
-"""When the org's credits run out: the wallet of now over what its instances really used."""
+"""When the org's credits run out: one sentence, and the way to more of them."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 
-from msgspec import Struct
-
-from console.calls import instances, usage, wallet
-from console.calls.wallet import Change
+from console.calls import wallet
+from console.calls.wallet import Forecast
 from console.components.button import link_button
 from console.components.icon import icon
 from console.components.loaded import Loaded
@@ -16,82 +13,19 @@ from console.components.text import Text, box, when
 from console.pages.instance.context import InstanceContext
 
 _DAY_MS = 86_400_000
-_LOOKED_AT_DAYS = 7
 _SOON_DAYS = 7
-#: Beyond this a forecast from a week of use says nothing.
-_HORIZON_DAYS = 365
-_MAX_INSTANCES = 24
 _EVERY_S = 60.0
 
 
-class Forecast(Struct, frozen=True):
-    """Credits available, used per day by all instances, and when they end (0: not within a year)."""
-
-    available_micro: int
-    per_day_micro: int
-    ends_at_ms: int
-    instances: int
-
-
-def ends_at(available_micro: int, per_day_micro: int, schedule: tuple[Change, ...], now_ms: int) -> int:
-    """Return when the credits end at a steady use, with the expiries and grants that time brings; 0: never.
-
-    Between two changes the balance falls in a straight line, so each stretch is one division. Credits spent
-    before they would have expired do not expire: an expiry takes at most what use has left of it.
-    """
-    left, at_ms, spent = available_micro, now_ms, 0
-    for change in schedule:
-        if left <= 0:
-            return at_ms
-        used = per_day_micro * (change.at_ms - at_ms) // _DAY_MS
-        if per_day_micro and used >= left:
-            return at_ms + left * _DAY_MS // per_day_micro
-        left, at_ms, spent = left - used, change.at_ms, spent + used
-        if change.delta_micro < 0:
-            # What expires next is spent first.
-            expires = max(0, -change.delta_micro - spent)
-            spent = max(0, spent + change.delta_micro)
-            left -= expires
-        else:
-            left += change.delta_micro
-    if left <= 0:
-        return at_ms
-    if not per_day_micro:
-        return 0
-    ends = at_ms + left * _DAY_MS // per_day_micro
-    return ends if ends - now_ms <= _HORIZON_DAYS * _DAY_MS else 0
-
-
 def draw(context: InstanceContext) -> None:
-    """Draw one sentence, and the way to more credits."""
-
-    async def load() -> Forecast:
-        return await _forecast(context)
-
-    Loaded(load, lambda found: _draw(found, context), "forecast", count=1, every_s=_EVERY_S)
-
-
-async def _forecast(context: InstanceContext) -> Forecast:
-    visitor, now_ms = context.visitor, int(time.time() * 1000)
-    purse, page = await asyncio.gather(wallet.wallet(visitor), instances.instances(visitor))
-    shown = page.instances[:_MAX_INSTANCES]
-    found = await asyncio.gather(
-        *(
-            usage.usage(
-                visitor,
-                item.instance_id,
-                start=str(now_ms - _LOOKED_AT_DAYS * _DAY_MS),
-                to="",
-                window="day",
-                group_by="none",
-                tz="UTC",
-            )
-            for item in shown
-        )
+    """Draw it."""
+    Loaded(
+        lambda: wallet.forecast(context.visitor),
+        lambda found: _draw(found, context),
+        "forecast",
+        count=1,
+        every_s=_EVERY_S,
     )
-    per_day = sum(one.totals.credits_micro for one in found) // _LOOKED_AT_DAYS
-    ends = ends_at(purse.available_micro, per_day, purse.schedule, now_ms)
-    return Forecast(purse.available_micro, per_day, ends, len(shown))
 
 
 def _draw(found: Forecast, context: InstanceContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console_api.database.tables.alerts import Alert, AlertChannel, AlertDelivery, AlertRule
 from console_api.database.tables.billing import (
     Customer,
     Grant,
@@ -23,6 +24,10 @@ from console_api.database.tables.meters import MeterDefinition
 from console_api.database.tables.operating import DeadLetterRow, ReconciliationRow, RunCorrection
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertDelivery",
+    "AlertRule",
     "ApiKey",
     "AuditEntry",
     "Connector",
