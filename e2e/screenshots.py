@@ -22,7 +22,7 @@ from environment import Target, current
 from pages.console import Console
 from pages.instance import TABS
 from playwright.async_api import Browser, Page, async_playwright, expect
-from test_every_page import PAGES
+from test_every_page import OPERATOR, OPERATORS_PAGES, PAGES
 
 _OUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 _USER = "ada@example.com"
@@ -89,11 +89,31 @@ class _Photographer:
                 await console.open(path)
                 await self._shoot(console.page, f"{name}-{look}")
             await console.page.context.close()
+        await self._take_operators()
 
-    async def _console(self, look: str) -> Console:
+    async def _take_operators(self) -> None:
+        desk = dataclasses.replace(self._target, user=OPERATOR)
+        for look in _LOOKS:
+            console = await self._console(look, desk)
+            if look == "light":
+                await self._reconcile(console)
+            for path in OPERATORS_PAGES:
+                await console.open(path)
+                await self._shoot(console.page, f"operate-{path.rpartition('/')[2]}-{look}")
+            await console.page.context.close()
+
+    async def _reconcile(self, console: Console) -> None:
+        await console.open("/operate/reconcile")
+        await console.page.get_by_test_id("reconcile").click()
+        await console.page.get_by_test_id("confirm").click()
+        await expect(console.page.get_by_test_id("reconciliation").first).to_contain_text(
+            "Exact", timeout=90_000
+        )
+
+    async def _console(self, look: str, target: Target | None = None) -> Console:
         context = await self._browser.new_context(locale="en-US", **_LOOKS[look])
-        console = Console(await context.new_page(), self._target)
-        if look == "light":
+        console = Console(await context.new_page(), target or self._target)
+        if look == "light" and target is None:
             await console.page.goto(f"{self._target.base_url}/sign-in")
             await self._shoot(console.page, "sign-in-light")
         await console.sign_in()

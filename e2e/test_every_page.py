@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import axe
 import pytest
-from pages.console import Console
+from pages.console import Console, Visit
 from pages.instance import TABS
 from playwright.async_api import expect
 
@@ -15,6 +16,24 @@ PAGES = (
     "/account/team",
     "/account/audit",
 )
+#: Only operators see these.
+OPERATORS_PAGES = tuple(
+    f"/operate/{name}"
+    for name in (
+        "orgs",
+        "orders",
+        "catalogue",
+        "prices",
+        "grants",
+        "corrections",
+        "webhooks",
+        "letters",
+        "reconcile",
+        "workers",
+        "audit",
+    )
+)
+OPERATOR = "olga@example.com"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -42,3 +61,20 @@ async def test_a_page_fits_a_phone(console: Console, path: str) -> None:
     await console.open(path)
     await expect(console.page.get_by_test_id("loading")).to_have_count(0, timeout=15_000)
     assert await console.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_operators_pages_open_fit_a_phone_and_can_be_used_by_everybody(visitor: Visit) -> None:
+    console = await visitor(OPERATOR)
+    page = console.page
+    for path in OPERATORS_PAGES:
+        await console.open(path)
+        await expect(page.get_by_test_id("loading")).to_have_count(0, timeout=30_000)
+        await expect(page.get_by_test_id("error")).to_have_count(0)
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            assert await axe.violations(page) == [], (path, scheme)
+        await page.set_viewport_size({"width": 390, "height": 844})
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390, path
+        await page.set_viewport_size({"width": 1360, "height": 900})
+    assert console.errors == []
+    assert console.outside == []

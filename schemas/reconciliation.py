@@ -64,9 +64,9 @@ class Reconciliation(Struct, frozen=True, kw_only=True):
     records: Count = 0
     records_stored: Count = 0
     different: Count = 0
-    differences: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TOLD)] = ()
-    figures: Annotated[tuple[ReconciledFigure, ...], Meta(max_length=32)] = ()
-    in_flight: Annotated[tuple[ShortText, ...], Meta(max_length=32)] = ()
+    differences: Annotated[list[ShortText], Meta(max_length=MAX_TOLD)] = []
+    figures: Annotated[list[ReconciledFigure], Meta(max_length=32)] = []
+    in_flight: Annotated[list[ShortText], Meta(max_length=32)] = []
     behind_ms: Count = 0
     started_at_ms: UnixMs
     finished_at_ms: UnixMs

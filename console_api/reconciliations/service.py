@@ -66,8 +66,8 @@ async def read(
     return ReconciliationReport(
         **_view(row, now_ms).model_dump(),
         figures=[_figure(figure) for figure in report.figures] if report else [],
-        differences=list(report.differences) if report else [],
-        in_flight=list(report.in_flight) if report else [],
+        differences=report.differences if report else [],
+        in_flight=report.in_flight if report else [],
     )
 
 

@@ -206,8 +206,8 @@ async def test_a_reconciliation_is_started_and_its_report_read(operator: Page, s
         records=40,
         records_stored=40,
         different=1,
-        differences=("org_1: wallet charged is 11, its runs cost 12",),
-        figures=(ReconciledFigure(name="charged", recomputed=12 * CREDIT, redis=11 * CREDIT),),
+        differences=["org_1: wallet charged is 11, its runs cost 12"],
+        figures=[ReconciledFigure(name="charged", recomputed=12 * CREDIT, redis=11 * CREDIT)],
         started_at_ms=now_ms(),
         finished_at_ms=now_ms(),
     )

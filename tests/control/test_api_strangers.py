@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,8 +20,15 @@ from schemathesis.schemas import APIOperation
 from stripe_server import signed
 from waiting import eventually
 
+from console_api.database.engine import connect
+from console_api.dead_letters import service as dead_letters
+from kit.clock import now_ms
+from kit.settings import DatabaseSettings
+from schemas import topics
+from schemas.events import DeadLetter
+
 #: Names that mean something within the caller's own tenant only.
-OWN_NAMES = {"code", "model", "slug"}
+OWN_NAMES = {"code", "model", "slug", "version"}
 #: Who posts there is known by a signature, not by a token.
 SIGNED = {"/api/v1/webhooks/stripe", "/api/v1/webhooks/saleor"}
 #: Reads, although it is a POST: a question does not belong into a URL.
@@ -57,6 +65,11 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
     event = market.stripe.event("balance.available", {"id": "balance", "object": "balance"})
     await market.deliver([("stripe", *signed(event))])
     invitation = {"email": "somebody@example.com"}
+    given = {"org_id": "", "kind": "promotion", "amount_micro": 1, "reason": "a stranger must not see it"}
+    given["org_id"] = (await market.call(owner, "GET", "/account"))[1]["org_id"]
+    key_of_grant = {"Idempotency-Key": f"given-{order['order_id']}"}
+    status, grant = await market.call(market.operator, "POST", "/grants", given, **key_of_grant)
+    assert status == 201, grant
     _, invited = await market.call(owner, "POST", "/account/team/invitations", invitation)
     return {
         "org_id": (await market.call(owner, "GET", "/account"))[1]["org_id"],
@@ -70,9 +83,39 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
         "conversation_id": told[0]["conversation_id"],
         "key_id": keys[0]["key_id"],
         "subscription_id": subscriptions[0]["subscription_id"],
+        "grant_id": grant["grant_id"],
+        "letter_id": await _refused(market, given["org_id"]),
+        "request_id": await _reconciled(market),
         "provider": "stripe",
         "event_id": event["id"],
     }
+
+
+async def _refused(market: Market, org_id: str) -> str:
+    """Have a record of an org refused; return the id of the dead letter."""
+    database = connect(DatabaseSettings(), Path(market.stack["data_dir"]))
+    letter = DeadLetter(
+        topic=topics.TOKENS.name,
+        partition=0,
+        offset=now_ms(),
+        reason="undecodable",
+        worker="tests",
+        recorded_at_ms=now_ms(),
+        key=org_id.encode(),
+        value=b"{",
+    )
+    try:
+        await dead_letters.take(database, [letter])
+    finally:
+        await database.close()
+    return dead_letters.letter_id(letter)
+
+
+async def _reconciled(market: Market) -> str:
+    """Return the id of a reconciliation of the marketplace's own."""
+    await market.call(market.operator, "POST", "/reconciliations", {})
+    listed = (await market.call(market.operator, "GET", "/reconciliations"))[1]["reconciliations"]
+    return str(listed[0]["request_id"])
 
 
 def operations(url: str) -> Iterator[APIOperation[Any]]:

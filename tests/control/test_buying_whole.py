@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from containers import free_ports
@@ -23,14 +24,19 @@ INCLUDED_MICRO = 2_500 * MICRO_PER_CREDIT
 REPLAYS = 100
 
 
+def cost_of(answer: dict[str, Any]) -> int:
+    """Return what a run says that it cost, in micro-credits."""
+    whole, _, part = answer["usage"]["credits"].partition(".")
+    return int(whole) * MICRO_PER_CREDIT + int(part.ljust(6, "0"))
+
+
 async def holds(market: Market, owner: dict[str, str]) -> None:
     """What every road must have led to, now and for ever: one of each, and a key that works at once."""
     order = await market.provisioned(owner)
     key = await market.welcome(owner, order["order_id"])
     status, answer = await market.run(key)
     assert (status, answer.get("status")) == (200, "completed"), answer
-    whole, _, part = answer["usage"]["credits"].partition(".")
-    cost = int(whole) * MICRO_PER_CREDIT + int(part.ljust(6, "0"))
+    cost = cost_of(answer)
     assert cost > 0
     await market.settles_at(owner, INCLUDED_MICRO - cost)
     instances = (await market.call(owner, "GET", "/account/instances"))[1]["instances"]

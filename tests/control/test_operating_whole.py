@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 from market import TENANT, Market
+from test_buying_whole import INCLUDED_MICRO, cost_of
 from waiting import eventually
 
 from kit.clock import new_id
@@ -68,7 +69,8 @@ async def test_a_refused_record_is_found_mended_and_charged(market: Market) -> N
     owner, org_id, key = await _bought(market, "With a refused record")
     status, run = await market.run(key)
     assert status == 200
-    before = await market.balance(owner)
+    before = INCLUDED_MICRO - cost_of(run)
+    await market.settles_at(owner, before)
     kafka = KafkaSettings(bootstrap=market.stack["kafka_bootstrap"])
     instance_id = (await market.call(owner, "GET", "/account/instances"))[1]["instances"][0]["instance_id"]
     late = TokenEvent(

@@ -34,10 +34,10 @@ def _report(api: Api, request_id: str, **fields: Any) -> Reconciliation:
         "runs": 7,
         "records": 200,
         "records_stored": 199,
-        "figures": (
+        "figures": [
             ReconciledFigure(name="runs", recomputed=7, redis=7, clickhouse=6),
             ReconciledFigure(name="charged", recomputed=50, redis=44, ledger=50, clickhouse=50),
-        ),
+        ],
         "started_at_ms": NOW,
         "finished_at_ms": NOW + 900,
     }
@@ -50,7 +50,7 @@ async def test_a_reconciliation_is_asked_for_and_its_answer_shown(api: Api) -> N
     (request,) = await _requests(api)
     assert (request.tenant_id, request.only_org_id, request.since_ms) == (api.world.tenant_id, "", 0)
 
-    lines = ("org_1: wallet charged is 44, its runs cost 50",)
+    lines = ["org_1: wallet charged is 44, its runs cost 50"]
     report = _report(api, request.request_id, different=1, differences=lines, behind_ms=12)
     await service.take(api.world.database, [report])
     await service.take(api.world.database, [_report(api, request.request_id)])
@@ -58,7 +58,7 @@ async def test_a_reconciliation_is_asked_for_and_its_answer_shown(api: Api) -> N
     seen = (await _ask(api, "GET", f"/reconciliations/{request.request_id}")).body
     assert (seen["verdict"], seen["different"], seen["difference_micro"]) == ("different", 1, 6)
     assert (seen["completeness_ppm"], seen["behind_ms"]) == (995_000, 12)
-    assert seen["differences"] == list(lines)
+    assert seen["differences"] == lines
     assert seen["figures"][1]["redis"] == 44
     (listed,) = (await _ask(api, "GET", "/reconciliations")).body["reconciliations"]
     assert listed["requested_by"] == "operator@example.com"
@@ -71,7 +71,7 @@ async def test_a_reconciliation_is_asked_for_and_its_answer_shown(api: Api) -> N
     [
         ({}, "exact"),
         ({"different": 2}, "different"),
-        ({"different": 2, "in_flight": ("partition 3: 1 batch waits",)}, "unsettled"),
+        ({"different": 2, "in_flight": ["partition 3: 1 batch waits"]}, "unsettled"),
         ({"error": "a store could not be reached"}, "failed"),
     ],
 )

@@ -18,7 +18,7 @@ ENTRIES = {
     "ingestion": ("ingestion.__main__", "ingestion.parsing.child"),
     "metering": ("streams.metering.__main__",),
     "warehouse": ("streams.warehouse.__main__", "streams.warehouse.migrate"),
-    "relay": ("streams.relay.__main__",),
+    "relay": ("streams.relay.__main__", "streams.reconcile.__main__"),
     "prepare": ("stack.prepare",),
 }
 #: Found by a plug-in's name, not by an import that stands anywhere.
