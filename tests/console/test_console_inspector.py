@@ -95,7 +95,7 @@ async def test_corrections_are_price_lines_of_their_own(signed_in: Page, shop: R
     await told.store(shop.clickhouse)
     await page.goto(_run(shop, told))
 
-    await expect(page.get_by_test_id("correction")).to_contain_text("Corrected: rerate")
+    await expect(page.get_by_test_id("correction")).to_contain_text("Corrected: priced anew")
     await expect(page.get_by_test_id("price-line").last).to_contain_text("Priced anew: goodwill")
     await expect(page.get_by_test_id("price-line").last).to_contain_text("\u22120.001500")
     assert await _sum(page) == charged

@@ -18,7 +18,8 @@ _COMPONENTS = {
     "tool_call": "Tool call",
     "run_fee": "Fee of a run",
 }
-_KINDS = {"void": "Made free", "amend": "Usage amended", "rerate": "Priced anew"}
+#: What a correction does, by its kind.
+KINDS = {"void": "Made free", "amend": "Usage amended", "rerate": "Priced anew"}
 _MILLION = 1_000_000
 
 _Line = BillItem | BillCorrection
@@ -65,7 +66,7 @@ def _columns(steps: dict[str, str], shown: Locale) -> list[Column[_Line]]:
 
     def what(line: _Line) -> str:
         if isinstance(line, BillCorrection):
-            name = _KINDS.get(line.kind, line.kind)
+            name = KINDS.get(line.kind, line.kind)
             return f"{name}: {line.reason}" if line.reason else name
         tier = line.above_input_tokens
         above = f" (above {shown.integer(tier)} tokens in)" if tier is not None and line.quantity else ""

@@ -60,5 +60,5 @@ def draw_events(found: Inspection) -> None:
 
 def _detail(one: RunRecord) -> str:
     if one.kind != "tokens":
-        return "OK" if one.detail == "ok" else said(one.detail).lower()
+        return "OK" if one.detail == "ok" else one.detail.replace("_", " ")
     return "last count" if one.detail == "final" else f"count {one.detail}"

@@ -9,6 +9,7 @@ from console.components.short_id import short_id
 from console.components.status import said, tone_of
 from console.components.text import Text, box, when
 from console.formats import Locale
+from console.pages.inspector.bill import KINDS
 
 #: Who counted a call's tokens.
 _SOURCES = {
@@ -93,7 +94,7 @@ def _tool(one: ToolUse, shown: Locale) -> _Moment:
 def _correction(one: BillCorrection, shown: Locale) -> _Moment:
     return _Moment(
         one.occurred_at_ms,
-        f"Corrected: {said(one.kind).lower()}",
+        f"Corrected: {KINDS.get(one.kind, one.kind).lower()}",
         f"{shown.exact_credits(one.amount_micro)} credits. {one.reason}".strip(),
         "warn",
         reference=one.request_id,
