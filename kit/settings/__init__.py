@@ -23,6 +23,7 @@ from kit.settings.embedded import (
     IssuerSettings,
     StackSettings,
 )
+from kit.settings.exports import ExportsSettings
 from kit.settings.knowledge import (
     EmbeddingSettings,
     IngestionSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "DatabaseSettings",
     "EmbeddedSettings",
     "EmbeddingSettings",
+    "ExportsSettings",
     "GatewaySettings",
     "IngestionSettings",
     "IntakeSettings",
