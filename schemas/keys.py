@@ -21,6 +21,11 @@ def run(partition: int, run_id: str) -> str:
     return f"{{p{partition}}}:run:{run_id}"
 
 
+def billed(partition: int, run_id: str) -> str:
+    """String: what the run's latest billing record said (`streams.billing.records.Billed`), MessagePack."""
+    return f"{{p{partition}}}:billed:{run_id}"
+
+
 def wallet(partition: int, org_id: str) -> str:
     """Hash: what an admission needs to know of a wallet, in micro-credits.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from schemas.billing import BillingRecord
 from schemas.conversations import ConversationTurn, FeedbackEvent
 from schemas.events import (
     CorrectionEvent,
@@ -58,16 +59,26 @@ CORRECTIONS = Topic(
     "usage.corrections", CorrectionEvent, "org_id", ("control plane",), ("metering", "warehouse")
 )
 GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane", "reaper"), ("metering",))
-LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse",))
+LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse", "billing"))
 LIMITS = Topic("credits.limits", LimitEvent, "org_id", ("relay",), ("control plane",))
 DEAD_LETTERS = Topic(
     "usage.dead_letters",
     DeadLetter,
     "org_id",
-    ("metering", "warehouse", "ingestion"),
+    ("metering", "warehouse", "ingestion", "exports"),
     ("replay", "control plane"),
     # The largest record of any topic, in base64, with its coordinates.
     max_message_bytes=2_097_152,
+)
+
+#: Kept as long as the slowest receiver takes late usage: Stripe's meters, 35 days.
+BILLING = Topic(
+    "billing.records",
+    BillingRecord,
+    "org_id",
+    ("billing",),
+    ("exports",),
+    retention_ms=35 * DAY_MS,
 )
 
 INGESTION_REQUESTED = Topic(
@@ -111,6 +122,7 @@ ALL: tuple[Topic, ...] = (
     GRANTS,
     LEDGER,
     LIMITS,
+    BILLING,
     DEAD_LETTERS,
     RECONCILE_REQUESTS,
     RECONCILIATIONS,

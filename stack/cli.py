@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import checkpoints, correct, demo, rebuild, reconcile, replay, up, warehouse
+from stack import checkpoints, correct, demo, exports, rebuild, reconcile, replay, up, warehouse
 from stack.errors import StackError
 from stack.secrets import command as secrets
 
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "up": Command("start the stack", up.add_up_arguments, up.up),
     "replay": Command("publish dead letters again", replay.add_arguments, replay.run),
     "reconcile": Command("compute everything anew and compare", reconcile.add_arguments, reconcile.run),
+    "exports": Command("billing records for other systems", exports.add_arguments, exports.run),
     "correct": Command("correct what runs cost, or charge late usage", correct.add_arguments, correct.run),
     "checkpoint": Command("copy Valkey's state now", checkpoints.add_arguments, checkpoints.run),
     "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),

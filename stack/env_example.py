@@ -9,9 +9,9 @@ from types import ModuleType
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from kit.settings import alerts, control, embedded, knowledge, runs, stores
+from kit.settings import alerts, control, embedded, exports, knowledge, runs, stores
 
-_MODULES = (stores, runs, control, alerts, knowledge, embedded)
+_MODULES = (stores, runs, control, alerts, knowledge, exports, embedded)
 
 # Commented out, all of it: a variable that is set replaces the part it names (`RUNMETER_KAFKA_BOOTSTRAP` …).
 _HEAD = """\

@@ -13,12 +13,14 @@ from kit.settings import (
     ConsoleApiSettings,
     ConsoleSettings,
     EmbeddedSettings,
+    ExportsSettings,
     GatewaySettings,
     IssuerSettings,
     KafkaSettings,
     RedisSettings,
     RunnerSettings,
 )
+from kit.settings.exports import destinations
 from stack import ports, servers
 from stack.process import ChildSpec
 from stack.seed import DemoAccess
@@ -37,8 +39,9 @@ REPLACED_BY: Mapping[str, str] = {
 _CLIENT_ID = "runmeter-console"
 
 _WORKERS = ("metering", "warehouse", "relay")
+_EXPORT = "export-"
 #: What only shows usage, or nobody waits for.
-_BEHIND = frozenset({"warehouse", "console_api", "console", "ingestion"})
+_BEHIND = frozenset({"warehouse", "console_api", "console", "ingestion", "billing"})
 
 
 def is_replaced(part: str) -> bool:
@@ -193,7 +196,21 @@ class Layout:
         ]
         ops = self.ports["ingestion_ops"]
         told = {"RUNMETER_INGESTION_METRICS_PORT": str(ops)}
-        return [*streams, self._service("ingestion", "ingestion", ops, told)]
+        return [*streams, self._service("ingestion", "ingestion", ops, told), *self._exporters()]
+
+    def _exporters(self) -> list[ChildSpec]:
+        """Return the billing worker and one exporter per destination; none where nothing is exported."""
+        file = ExportsSettings().file
+        specs: list[ChildSpec] = []
+        for name in _exporting():
+            port = self.ports[f"{name}_ops"]
+            env = {"RUNMETER_WORKER_METRICS_PORT": str(port)}
+            if name != "billing":
+                env["RUNMETER_EXPORTS_FILE"] = str(Path(file).resolve())
+                env["RUNMETER_EXPORTS_DESTINATION"] = name.removeprefix(_EXPORT)
+            module = "streams.billing" if name == "billing" else "streams.exports"
+            specs.append(self._service(name, module, port, env))
+        return specs
 
     def _service(self, name: str, module: str, port: int, env: Mapping[str, str] | None = None) -> ChildSpec:
         return ChildSpec(
@@ -201,8 +218,18 @@ class Layout:
             (sys.executable, "-m", module),
             env={**self.environment(), **(env or {})},
             ready=servers.http_ready(port, "/healthz" if name == "console" else "/readyz"),
-            niceness=servers.BEHIND if name in _BEHIND else 0,
+            niceness=servers.BEHIND if name in _BEHIND or name.startswith(_EXPORT) else 0,
         )
+
+
+def _exporting() -> list[str]:
+    """Return the names of the parts that exporting takes, the billing worker first.
+
+    Raises `SystemExit` with the remedy for a file, or a variable that it names, that is not as it should be.
+    """
+    file = ExportsSettings().file
+    found = sorted(destinations(file)) if file else []
+    return ["billing", *(f"{_EXPORT}{name}" for name in found)] if found else []
 
 
 def _or_set(env: Mapping[str, str]) -> dict[str, str]:
@@ -232,4 +259,9 @@ def plan(data_dir: Path, remembered: Mapping[str, int], demo: DemoAccess) -> Lay
         "relay_ops": embedded.relay_ops_port,
         "ingestion_ops": embedded.ingestion_ops_port,
     }
+    for number, name in enumerate(_exporting()):
+        # The first is the billing worker; the exporters' ports follow one another.
+        wanted[f"{name}_ops"] = (
+            embedded.exports_ops_port + number - 1 if number else embedded.billing_ops_port
+        )
     return Layout(data_dir, ports.choose(wanted, remembered), demo)

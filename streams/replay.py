@@ -21,6 +21,8 @@ from schemas.events import DeadLetter
 from schemas.partitioning import partition_of
 
 _decode = msgspec.json.Decoder(DeadLetter).decode
+#: A billing record that one receiver refused goes to that one again: `runmeter exports replay`.
+_PUBLISHED_AGAIN = topics.BY_NAME.keys() - {topics.BILLING.name}
 _IDLE_MS = 2_000
 _AT_ONCE = 200
 DEFAULT_LIMIT = 10_000
@@ -28,7 +30,7 @@ DEFAULT_LIMIT = 10_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--topic", choices=sorted(topics.BY_NAME), help="only letters of this topic")
+    parser.add_argument("--topic", choices=sorted(_PUBLISHED_AGAIN), help="only letters of this topic")
     parser.add_argument("--reason", help="only letters with this reason, e.g. unknown_price_version")
     parser.add_argument("--limit", type=int, default=DEFAULT_LIMIT, help="at most this many letters")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be replayed")
@@ -44,7 +46,7 @@ async def replay(
     try:
         waiting = []
         async for letter in letters(kafka):
-            if letter.topic not in topics.BY_NAME or letter.value is None:
+            if letter.topic not in _PUBLISHED_AGAIN or letter.value is None:
                 continue
             if (topic and letter.topic != topic) or (reason and letter.reason != reason):
                 continue
@@ -77,11 +79,13 @@ async def letters(kafka: KafkaSettings) -> AsyncIterator[DeadLetter]:
     try:
         tps = [TopicPartition(topics.DEAD_LETTERS.name, p) for p in range(kafka.partitions)]
         ends = await consumer.end_offsets(tps)
-        seen: set[tuple[str, int, int]] = set()
+        seen: set[tuple[str, int, int, str]] = set()
         for tp in tps:
             async for letter in _partition(consumer, tp, ends[tp]):
-                # A crash between the letter and the batch it came from writes the letter twice.
-                at = (letter.topic, letter.partition, letter.offset)
+                # A crash between the letter and the batch it came from writes the letter twice. Of a billing
+                # record, each receiver that refuses it writes one.
+                by = letter.worker if letter.topic == topics.BILLING.name else ""
+                at = (letter.topic, letter.partition, letter.offset, by)
                 if at not in seen:
                     seen.add(at)
                     yield letter

@@ -88,7 +88,7 @@ def environment(data_dir: Path) -> dict[str, str]:
 @cache
 def _ports(data_dir: Path) -> dict[str, str]:
     embedded = ("kafka", "kafka_controller", "valkey", "clickhouse", "provider")
-    workers = ("metering_ops", "warehouse_ops", "relay_ops", "ingestion_ops")
+    workers = ("metering_ops", "warehouse_ops", "relay_ops", "ingestion_ops", "billing_ops", "exports_ops")
     names = [f"RUNMETER_EMBEDDED_{name.upper()}_PORT" for name in (*embedded, *workers)]
     names += [f"RUNMETER_{name}_PORT" for name in ("GATEWAY", "RUNNER", "CONSOLE_API", "CONSOLE", "ISSUER")]
     return {name: str(port) for name, port in free_ports(*names).items()}

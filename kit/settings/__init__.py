@@ -24,6 +24,7 @@ from kit.settings.embedded import (
     IssuerSettings,
     StackSettings,
 )
+from kit.settings.exports import ExportsSettings
 from kit.settings.knowledge import (
     EmbeddingSettings,
     IngestionSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "DatabaseSettings",
     "EmbeddedSettings",
     "EmbeddingSettings",
+    "ExportsSettings",
     "GatewaySettings",
     "IngestionSettings",
     "IntakeSettings",

@@ -53,6 +53,9 @@ class EmbeddedSettings(Settings):
     warehouse_ops_port: int = Field(default=18086, ge=1, le=65_535)
     relay_ops_port: int = Field(default=18087, ge=1, le=65_535)
     ingestion_ops_port: int = Field(default=18088, ge=1, le=65_535)
+    #: Where something is exported: the billing worker, and from the next one on an exporter each.
+    billing_ops_port: int = Field(default=18100, ge=1, le=65_535)
+    exports_ops_port: int = Field(default=18101, ge=1, le=65_000)
     #: How often Valkey's state is copied to the checkpoints; 0 is never.
     checkpoint_interval_s: int = Field(default=60, ge=0, le=86_400)
     #: Multiplies the local model's delays; 0 answers at once.

@@ -19,6 +19,8 @@ ENTRIES = {
     "metering": ("streams.metering.__main__",),
     "warehouse": ("streams.warehouse.__main__", "streams.warehouse.migrate"),
     "relay": ("streams.relay.__main__", "streams.reconcile.__main__"),
+    "billing": ("streams.billing.__main__",),
+    "exports": ("streams.exports.__main__",),
     "prepare": ("stack.prepare",),
 }
 #: Found by a plug-in's name, not by an import that stands anywhere.
@@ -31,6 +33,8 @@ BY_NAME = {
     "ingestion": _TOKENS,
     "metering": {"uvloop"},
     "warehouse": {"uvloop"},
+    "billing": {"uvloop"},
+    "exports": {"uvloop"},
 }
 
 

@@ -29,7 +29,7 @@ def test_the_shorter_lists_are_what_the_consumers_say() -> None:
 
 @every_topic
 def test_a_topic_is_well_formed(topic: Topic) -> None:
-    assert re.fullmatch(r"(usage|credits|ingestion|conversations)\.[a-z_]+", topic.name)
+    assert re.fullmatch(r"(usage|credits|billing|ingestion|conversations)\.[a-z_]+", topic.name)
     assert topic.producers
     assert topic.consumers
     assert topic.event.__doc__
