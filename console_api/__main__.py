@@ -7,8 +7,9 @@ import socket
 import uvicorn
 
 from console_api.app import Config, create_app
-from kit import logs
+from kit import logs, tracing
 from kit.settings import StackSettings, load
+from kit.tracing.http import Traced
 
 
 class Server(uvicorn.Server):
@@ -25,9 +26,12 @@ class Server(uvicorn.Server):
 def main() -> None:
     config = Config.load()
     logs.configure("console_api", load(StackSettings).log_level)
+    app = create_app(config)
+    if tracing.configure("console_api", edge=True):
+        app.add_middleware(Traced)
     server = Server(
         uvicorn.Config(
-            create_app(config),
+            app,
             host=config.api.host,
             port=config.api.port,
             log_config=None,

@@ -6,4 +6,4 @@ from kit.settings import GatewaySettings, load
 
 if __name__ == "__main__":
     settings = load(GatewaySettings)
-    http_app.serve("gateway", create_app(), settings.host, settings.port)
+    http_app.serve("gateway", create_app(), settings.host, settings.port, edge=True)

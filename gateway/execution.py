@@ -17,17 +17,21 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from redis.exceptions import RedisError
 
+from gateway import metrics
 from gateway.account import RunAccount
 from gateway.answers import Answer, AnswerStore, KeptAnswer
 from gateway.history import CallHistory
 from gateway.keys import Caller
 from gateway.reservation import Reservation
 from gateway.runner_client import RunnerClient, RunnerLost
+from kit import logs, tracing
 from kit.clock import Clock
 from kit.publisher import Publisher
+from kit.spool import SpoolFull
 from schemas import topics
 from schemas.directory import RunLease
 from schemas.events import RunEvent, RunStatus, TokenEvent
@@ -97,7 +101,7 @@ class Run:
         if stream:
             self._frames = asyncio.Queue(_CLIENT_FRAMES)
         self._task = asyncio.create_task(self._drive())
-        self._task.add_done_callback(_log_failure)
+        self._task.add_done_callback(partial(_log_failure, self.lease.run_id))
         return self._task
 
     async def answer(self) -> Answer:
@@ -144,6 +148,15 @@ class Run:
         return True
 
     async def _drive(self) -> Answer:
+        lease = self.lease
+        logs.about_run(lease.run_id)
+        named = {"run_id": lease.run_id, "instance_id": lease.instance_id, "channel": lease.channel}
+        with tracing.span("run", attributes={**named, "gen_ai.request.model": lease.model}) as current:
+            answer = await self._driven()
+            current.set_attribute("run.status", answer.status)
+            return answer
+
+    async def _driven(self) -> Answer:
         opening = asyncio.create_task(self._publish(self._account.event("started", self.lease.started_at_ms)))
         try:
             ended = await self._execute()
@@ -154,7 +167,12 @@ class Run:
             )
             await self._keep(answer, closing)
             await asyncio.gather(opening, self._publish(closing))
+            metrics.ENDED[ended.status].inc()
+            metrics.RUN_SECONDS.observe(max(0, self._services.clock() - self.lease.started_at_ms) / 1000)
             return answer
+        except SpoolFull:
+            metrics.UNMETERED.inc()
+            raise
         finally:
             opening.cancel()
             self._end_frames()
@@ -255,6 +273,6 @@ class Run:
         await self._services.publisher.publish(topics.RUNS, self.lease.org_id, event)
 
 
-def _log_failure(task: asyncio.Task[Answer]) -> None:
+def _log_failure(run_id: str, task: asyncio.Task[Answer]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a run could not be metered", exc_info=error)
+        log.error("a run could not be metered", exc_info=error, extra={"run_id": run_id})

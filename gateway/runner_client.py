@@ -10,6 +10,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from kit import tracing
 from schemas.runner import (
     EXECUTE_PATH,
     SEARCH_PATH,
@@ -75,7 +76,7 @@ class RunnerClient:
         deadline = asyncio.get_running_loop().time() + _CONNECT_PATIENCE_S
         while True:
             try:
-                return await self._session.post(self._url, data=body)
+                return await self._session.post(self._url, data=body, headers=_trace())
             except aiohttp.ClientConnectorError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -95,7 +96,7 @@ class RunnerClient:
 
     async def _asked(self, path: str, body: bytes, kind: type[_Answer]) -> _Answer:
         try:
-            async with self._session.post(self._base_url + path, data=body) as response:
+            async with self._session.post(self._base_url + path, data=body, headers=_trace()) as response:
                 if response.status != 200:
                     raise RunnerLost(f"the runner answered {response.status} to {path}")
                 text = await response.read()
@@ -117,3 +118,8 @@ class RunnerClient:
                 await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("the runner was not told", extra={"path": path, "error": repr(error)})
+
+
+def _trace() -> dict[str, str] | None:
+    told = tracing.traceparent()
+    return {tracing.HEADER: told} if told else None

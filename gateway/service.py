@@ -31,7 +31,7 @@ from gateway.requests import RunRequest
 from gateway.reservation import Reservation
 from gateway.runner_client import RunnerLost
 from gateway.tool_calls import ToolCall
-from kit import tokens
+from kit import tokens, tracing
 from kit.clock import new_id
 from kit.settings import GatewaySettings
 from kit.spool import SpoolFull
@@ -72,11 +72,16 @@ class RunService:
         self._runs: dict[str, Run] = {}
         self.limits = LimitWatch(redis, self._runs)
         metrics.RUNS_IN_FLIGHT.set_function(lambda: len(self._runs))
+        metrics.HELD_MICRO.set_function(self._held_micro)
 
     @property
     def in_flight(self) -> int:
         """Runs this gateway is working on."""
         return len(self._runs)
+
+    def _held_micro(self) -> int:
+        # In the scraper's thread: what is listed may change meanwhile.
+        return sum(run.granted_micro for run in list(self._runs.values()))
 
     async def begin(self, order: Order) -> Run | Answer:
         """Admit and start a run, or return the answer an earlier request with the same key got."""
@@ -99,7 +104,11 @@ class RunService:
             self._admission, self._services.history, order.caller, request.max_output_tokens
         )
         quote = _quoted(order, request, reservation)
-        admission = await self._admission.admit(order.caller, lease, quote, order.idempotency_key, order.body)
+        with tracing.span("admit") as current:
+            admission = await self._admission.admit(
+                order.caller, lease, quote, order.idempotency_key, order.body
+            )
+            current.set_attribute("outcome", admission.outcome)
         if admission.outcome == "repeat":
             return admission
         output = quote.output

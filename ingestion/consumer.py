@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from ingestion import metrics
 from ingestion.pipeline import Pipeline
 from kit.clock import Clock
 from kit.publisher import Publisher
@@ -111,6 +112,17 @@ class Consumer(ConsumerRebalanceListener):
         if self._fault is not None:
             raise self._fault
         await self._commit(consumer)
+        await self._measure(consumer)
+
+    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        for partition in consumer.assignment():
+            end = consumer.highwater(partition)
+            if end is None:
+                continue
+            begun = [work.offset for work in self._work if work.partition == partition]
+            with contextlib.suppress(IllegalStateError):
+                done = min([await consumer.position(partition), *begun])
+                metrics.LAG.labels("ingestion", partition.topic, partition.partition).set(max(0, end - done))
 
     async def _begin(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         self._next[partition] = record.offset + 1
@@ -179,6 +191,7 @@ class Consumer(ConsumerRebalanceListener):
         )
         org_id = (record.key or b"unknown").decode(errors="replace")
         await self._publisher.publish(topics.DEAD_LETTERS, org_id, letter)
+        metrics.BURIED.inc()
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Stop what is not ours any more; whoever has it begins anew."""

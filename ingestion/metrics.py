@@ -1,25 +1,28 @@
-"""What the ingestion worker tells Prometheus. Labels are drawn from fixed sets only."""
+"""What the ingestion worker tells Prometheus; declared in `kit.metrics.registry`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
+from kit.metrics import counter, gauge, registry
 from kit.vectors.port import Generation
 
 Ended = Literal["ready", "failed", "deleted"]
+_ENDED: tuple[Ended, ...] = ("ready", "failed", "deleted")
 
-_ENDED = Counter("runmeter_ingestion_sources", "Requests about sources that ended, by how", ["outcome"])
-#: Held by requests being worked on; at the setting's `concurrency` all others wait.
-WORKING = Gauge("runmeter_ingestion_sources_in_progress", "Requests being worked on")
+#: At the setting's `concurrency` all others wait.
+WORKING = gauge(registry.SOURCES_WORKING)
 #: A store, a model, Redis or Kafka was away for a moment.
-RETRIES = Counter("runmeter_ingestion_retries", "Calls repeated because a part was away")
-_PAGES = Counter("runmeter_ingestion_pages", "Pages that became readable")
-_CHUNKS = Counter("runmeter_ingestion_chunks", "Chunks that became readable")
-_TOKENS = Counter("runmeter_ingestion_embedded_tokens", "Tokens embedded of what became readable")
+RETRIES = counter(registry.SOURCE_RETRIES)
+LAG = gauge(registry.LAG)
+BURIED = counter(registry.DEAD_LETTERS).labels("ingestion", "undecodable")
+_PAGES = counter(registry.SOURCE_PAGES)
+_CHUNKS = counter(registry.SOURCE_CHUNKS)
+_TOKENS = counter(registry.SOURCE_TOKENS)
 
-_BY_OUTCOME: dict[Ended, Counter] = {name: _ENDED.labels(name) for name in ("ready", "failed", "deleted")}
+_BY_OUTCOME: dict[Ended, Counter] = {name: counter(registry.SOURCES).labels(name) for name in _ENDED}
 
 
 def ended(outcome: Ended) -> None:

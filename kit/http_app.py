@@ -13,9 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from kit import logs
+from kit import logs, tracing
 from kit.problems import CONTENT_TYPE, InvalidRequest, NotFound, Problem
 from kit.settings import StackSettings, load
+from kit.tracing.http import Traced
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,11 @@ class MethodNotAllowed(Problem):
 Readiness = Callable[[], Awaitable[dict[str, str]]]
 
 
-def serve(name: str, app: FastAPI, host: str, port: int) -> None:
-    """Serve until SIGTERM, with logs as JSON lines."""
+def serve(name: str, app: FastAPI, host: str, port: int, *, edge: bool) -> None:
+    """Serve until SIGTERM, with logs as JSON lines. `edge`: strangers call, see `tracing.configure`."""
     logs.configure(name, load(StackSettings).log_level)
+    if tracing.configure(name, edge=edge):
+        app.add_middleware(Traced)
     # A request makes thousands of short-lived objects and hardly a cycle: collect seldom, and what the
     # imports made never again.
     gc.freeze()

@@ -5,10 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import msgspec
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+_run_id: ContextVar[str] = ContextVar("run_id", default="")
+_more: list[Callable[[], dict[str, str]]] = []
+
+
+def about_run(run_id: str) -> None:
+    """Name the run that this task, and every task it starts, is about: all their lines carry its id."""
+    _run_id.set(run_id)
+
+
+def also(fields: Callable[[], dict[str, str]]) -> None:
+    """Have every line carry what this returns at the time, in the context that logs."""
+    if fields not in _more:
+        _more.append(fields)
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,6 +43,10 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if run_id := _run_id.get():
+            line["run_id"] = run_id
+        for fields in _more:
+            line.update(fields())
         line.update({k: v for k, v in record.__dict__.items() if k not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

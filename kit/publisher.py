@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from kit import metrics, tracing
 from kit import spool as spool_files
+from kit.metrics import registry
 from kit.settings import KafkaSettings, SpoolSettings
-from kit.spool import Spool
+from kit.spool import Spool, SpoolFull
 from kit.tasks import ended
 from schemas.events import encode
 from schemas.partitioning import partition_of
@@ -39,6 +42,8 @@ class SpooledRecord(Struct, array_like=True):
     partition: int
     key: bytes
     value: bytes
+    #: The trace that the record belongs to, if any.
+    traceparent: str = ""
 
 
 def new_producer(settings: KafkaSettings, **overrides: object) -> AIOKafkaProducer:
@@ -67,6 +72,14 @@ class Publisher:
         self._wake = asyncio.Event()
         self._tending: asyncio.Task[None] | None = None
         self._decoder = msgspec.msgpack.Decoder(SpooledRecord)
+        self._published = metrics.counter(registry.PUBLISHED)
+        self._spooled = metrics.counter(registry.SPOOLED)
+        self._unrecorded = metrics.counter(registry.UNRECORDED)
+        metrics.gauge(registry.SPOOL_LIMIT).set(spool.max_bytes)
+        # A metric outlives what it measures, and must not keep it.
+        me = weakref.ref(self)
+        metrics.gauge(registry.SPOOL_BYTES).set_function(lambda: ((p := me()) and p.spooled_bytes) or 0)
+        metrics.gauge(registry.KAFKA_AWAY).set_function(lambda: (p := me()) is not None and p.away)
 
     @property
     def away(self) -> bool:
@@ -91,7 +104,12 @@ class Publisher:
     async def publish(self, topic: Topic, org_id: str, event: Struct) -> None:
         """Make one event durable. Raises `kit.spool.SpoolFull` when neither Kafka nor the disk takes it."""
         partition = partition_of(org_id, self._kafka.partitions)
-        record = SpooledRecord(topic.name, partition, org_id.encode(), encode(event))
+        with tracing.sending(topic.name):
+            await self._publish(
+                SpooledRecord(topic.name, partition, org_id.encode(), encode(event), tracing.traceparent())
+            )
+
+    async def _publish(self, record: SpooledRecord) -> None:
         if not self._away:
             try:
                 await self._send(record)
@@ -99,17 +117,30 @@ class Publisher:
                 self._lost_kafka(error)
             else:
                 return
-        await self._spool.append(msgspec.msgpack.encode(record))
+        await self._put_aside(record)
         self._wake.set()
+
+    async def _put_aside(self, record: SpooledRecord) -> None:
+        try:
+            await self._spool.append(msgspec.msgpack.encode(record))
+        except SpoolFull:
+            self._unrecorded.inc()
+            raise
+        self._spooled.inc()
 
     async def _send(self, record: SpooledRecord) -> None:
         if self._producer is None:
             raise ConnectionError("there is no connection to Kafka")
         async with asyncio.timeout(self._kafka.ack_timeout_ms / 1000):
             acknowledged = await self._producer.send(
-                record.topic, record.value, key=record.key, partition=record.partition
+                record.topic,
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                headers=_headers(record.traceparent),
             )
             await acknowledged
+        self._published.inc()
 
     def _lost_kafka(self, error: Exception) -> None:
         if not self._away:
@@ -176,6 +207,10 @@ class Publisher:
                 await producer.stop()
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("the producer did not stop cleanly", extra={"error": repr(error)})
+
+
+def _headers(traceparent: str) -> list[tuple[str, bytes]] | None:
+    return [(tracing.HEADER, traceparent.encode())] if traceparent else None
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

@@ -6,4 +6,4 @@ from runner.app import create_app
 
 if __name__ == "__main__":
     settings = load(RunnerSettings)
-    http_app.serve("runner", create_app(), settings.host, settings.port)
+    http_app.serve("runner", create_app(), settings.host, settings.port, edge=False)

@@ -30,7 +30,7 @@ from kit.settings import (
     StackSettings,
     load,
 )
-from runner import direct_tools
+from runner import direct_tools, metrics
 from runner.connectors.loading import Connectors
 from runner.execution import Execution, RunnerServices
 from runner.memory import Memory
@@ -65,6 +65,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     transcript = Transcript(publisher, load(ConversationSettings), clock.now_ms)
     app.state.services = RunnerServices(models, publisher, settings, clock.now_ms, sources, transcript)
     app.state.executions = {}
+    metrics.IN_FLIGHT.set_function(lambda: len(app.state.executions))
     tokens.encoding_for("")
     await publisher.start()
     try:

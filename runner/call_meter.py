@@ -48,6 +48,11 @@ class CallMeter:
         usage = self._usage
         return usage.prompt_tokens + usage.completion_tokens if usage else self.input_tokens + self._counted
 
+    @property
+    def output(self) -> int:
+        """Tokens so far, written."""
+        return self._usage.completion_tokens if self._usage else self._counted
+
     def asked(self, waits: bool) -> None:
         """The provider has the request (`waits`), or refused it."""
         self._asked = waits

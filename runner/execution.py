@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from kit import tokens
+from kit import logs, tokens, tracing
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.settings import RunnerSettings
 from kit.spool import SpoolFull
+from runner import metrics
 from runner.call_meter import CallMeter
 from runner.model import ModelClient, ModelFailed
 from runner.outlet import Outlet
@@ -136,6 +137,12 @@ class Execution:
                 self.abandon()
 
     async def _drive(self) -> None:
+        run = self.request
+        logs.about_run(run.run_id)
+        with tracing.span("execute", attributes={"run_id": run.run_id, "instance_id": run.instance_id}):
+            await self._driven()
+
+    async def _driven(self) -> None:
         self._work = asyncio.create_task(self._bounded())
         left = False
         try:
@@ -145,6 +152,7 @@ class Execution:
             word = refused.decision
             ended = Ended(status=word.status, error_code=word.error_code, detail=word.detail)
         except ModelFailed as error:
+            log.warning("the model failed", extra={"code": error.code})
             ended = Ended(status="failed", error_code=error.code, detail=str(error))
         except _OutOfTime:
             ended, left = Ended(status="failed", error_code="run_timeout", detail=_OUT_OF_TIME), True
@@ -234,7 +242,19 @@ class Execution:
         return await self._attempt(last, offer_tools=offer_tools)
 
     async def _attempt(self, model: ModelClient, *, offer_tools: bool) -> list[WrittenCall]:
-        run, name = self.request, model.model_for(self.request.model)
+        name = model.model_for(self.request.model)
+        asked: dict[str, tracing.Value] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": name}
+        with (
+            metrics.model_call(),
+            tracing.span(f"chat {name}", tracing.SpanKind.CLIENT, asked) as current,
+        ):
+            written = await self._asked(model, name, offer_tools=offer_tools)
+            if self._meter is not None:
+                current.set_attribute("gen_ai.usage.output_tokens", self._meter.output)
+            return written
+
+    async def _asked(self, model: ModelClient, name: str, *, offer_tools: bool) -> list[WrittenCall]:
+        run = self.request
         self._calls += 1
         counted = tokens.count_messages(self._prepared.messages, name)
         self._check_tokens(counted)
@@ -243,7 +263,11 @@ class Execution:
         await self._outlet.send(call)
         written: dict[int, WrittenCall] = {}
         request = self._model_request(name, offer_tools)
+        silent_since: float | None = time.monotonic()
         async for chunk in model.stream(request, meter.call_id, meter.asked):
+            if silent_since is not None:
+                metrics.FIRST_CHUNK_SECONDS.observe(time.monotonic() - silent_since)
+                silent_since = None
             if chunk.usage is not None:
                 meter.provider_said(chunk.usage)
             for choice in chunk.choices:
@@ -288,7 +312,10 @@ class Execution:
         )
         began = time.monotonic()
         tool = self._prepared.tools.get(call.name)
-        status, result = await self._run_tool(tool, arguments)
+        with tracing.span("execute_tool", attributes={"gen_ai.tool.name": call.known_as}) as current:
+            status, result = await self._run_tool(tool, arguments)
+            current.set_attribute("tool.status", status)
+        metrics.TOOL_CALLS[status].inc()
         await self._report_tool(tool_call_id, call.known_as, status, int((time.monotonic() - began) * 1000))
         result = shortened(result, self.request.model, self._settings.max_tool_result_tokens)
         if tool is not None and not tool.trusted:

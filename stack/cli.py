@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stack import checkpoints, correct, demo, exports, rebuild, reconcile, replay, up, warehouse
+from stack.doctor import command as doctor
 from stack.errors import StackError
 from stack.secrets import command as secrets
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "rebuild": Command("restore what Valkey lost", rebuild.add_arguments, rebuild.run),
     "warehouse": Command("the history's schema, and who may read it", warehouse.add_arguments, warehouse.run),
     "secrets": Command("check what Vault is to deliver", secrets.add_arguments, secrets.run),
+    "doctor": Command("look for what is wrong, and say what to do", doctor.add_arguments, doctor.run),
     "status": Command("show what runs", up.add_json_argument, up.status),
     "down": Command("stop the stack", up.add_json_argument, up.down),
 }

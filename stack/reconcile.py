@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,13 +14,16 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from kit import clickhouse_client, redis_client
-from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings, load
+from kit import clickhouse_client, clock, logs, ops_server, redis_client
+from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings, StackSettings, load
 from stack import up
 from stack.errors import StackError
 from streams.reconcile import report as again
+from streams.reconcile.metrics import Told
 from streams.reconcile.report import Report
 from streams.reconcile.witnesses import Stores
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 50
 EXACT, DIFFERENT, UNREACHABLE = 0, 1, 2
@@ -32,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="since", type=moment, default=0, help="only runs since then (ISO 8601)"
     )
     parser.add_argument("--wait", type=int, default=30, help="seconds to wait for what is under way")
+    parser.add_argument(
+        "--every", type=int, default=0, metavar="SECONDS", help="go on until stopped, telling Prometheus"
+    )
+    parser.add_argument("--metrics-host", default="127.0.0.1", help="where /metrics is served with --every")
+    parser.add_argument("--metrics-port", type=int, default=18090, help="18090 by default")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -60,6 +69,8 @@ def settings() -> tuple[KafkaSettings, RedisSettings, ClickHouseSettings]:
 def run(args: argparse.Namespace) -> int:
     """Reconcile; 0: exact, 1: different, 2: a store could not be reached."""
     console = Console()
+    if args.every:
+        return asyncio.run(_again_and_again(args))
     try:
         report = asyncio.run(settled(args.org, args.since, args.wait))
     except (KafkaError, RedisError, ClickHouseError, OSError) as error:
@@ -70,6 +81,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         show(console, report)
     return EXACT if report.exact else DIFFERENT
+
+
+async def _again_and_again(args: argparse.Namespace) -> int:
+    """Reconcile every so often, for ever: what was found is in the metrics, differences also in the log."""
+    logs.configure("reconcile", load(StackSettings).log_level)
+    told = Told()
+    server = await ops_server.serve(args.metrics_port, told.readiness, args.metrics_host)
+    try:
+        while True:
+            try:
+                told.record(await settled(args.org, args.since, args.wait), clock.now_ms())
+            except (KafkaError, RedisError, ClickHouseError, OSError) as error:
+                log.warning("a store could not be reached", extra={"error": repr(error)})
+            await asyncio.sleep(args.every)
+    finally:
+        await server.cleanup()
 
 
 async def settled(org_id: str, since_ms: int, wait_s: float) -> Report:

@@ -9,9 +9,13 @@ import asyncio
 import logging
 from collections import deque
 
+import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from msgspec import Struct
 
+from kit import metrics
 from kit.clock import Clock
+from kit.metrics import registry
 from schemas import topics
 from schemas.events import DeadLetter, encode
 
@@ -19,6 +23,10 @@ log = logging.getLogger(__name__)
 
 #: The share of poison is judged over this many records.
 _WINDOW = 1_000
+
+
+class _OfRun(Struct):
+    run_id: str = ""
 
 
 class TooMuchPoison(Exception):
@@ -33,6 +41,8 @@ class DeadLetters:
         self._worker = worker
         self._clock = clock
         self._limit = max_permille
+        self._role = worker.split("-", maxsplit=1)[0]
+        self._counted = metrics.counter(registry.DEAD_LETTERS)
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
         self.sent = 0
 
@@ -64,12 +74,15 @@ class DeadLetters:
                     "partition": letter.partition,
                     "offset": letter.offset,
                     "reason": letter.reason,
+                    **_run_of(letter.value),
                 },
             )
             self._recent.append(True)
         if letters:
             await asyncio.gather(*[await self._post(letter) for letter in letters])
             self.sent += len(letters)
+            for letter in letters:
+                self._counted.labels(self._role, letter.reason).inc()
         if len(self._recent) == _WINDOW and sum(self._recent) * 1_000 > self._limit * _WINDOW:
             raise TooMuchPoison(f"over {self._limit} of the last {_WINDOW} records were unreadable")
 
@@ -77,3 +90,12 @@ class DeadLetters:
         return await self._producer.send(
             topics.DEAD_LETTERS.name, encode(letter), key=letter.key, partition=letter.partition
         )
+
+
+def _run_of(value: bytes | None) -> dict[str, str]:
+    """Return the run that a refused record is about, as far as it can be read."""
+    try:
+        run_id = msgspec.json.decode(value or b"", type=_OfRun).run_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return {"run_id": run_id[:64]} if run_id else {}

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from prometheus_client import Gauge
 
+from kit.metrics import gauge, registry
 from kit.settings import KafkaSettings, WorkerSettings
 from kit.tasks import ended
 from schemas.topics import Topic
@@ -41,7 +41,8 @@ class Watched(Protocol):
 
 
 _EVERY_S = 1.0
-_LAG = Gauge("runmeter_lag_records", "Records not applied yet.", ["role", "topic", "partition"])
+_LAG = gauge(registry.LAG)
+_STALLED = gauge(registry.STALLED_SECONDS)
 
 
 class Watchdog:
@@ -60,6 +61,7 @@ class Watchdog:
         self._beat = time.monotonic()
         self._moved: dict[tuple[str, int], tuple[int, float]] = {}
         self._lag: int | None = None
+        self._told: set[tuple[str, int]] = set()
 
     async def start(self) -> None:
         """Watch in the background until `stop`."""
@@ -115,7 +117,7 @@ class Watchdog:
         return {(tp.topic, tp.partition): end for tp, end in ends.items()}
 
     def _judge(self, ends: Mapping[tuple[str, int], int]) -> None:
-        now, lag = time.monotonic(), 0
+        now, lag, longest = time.monotonic(), 0, 0.0
         if self._role.waits_for():
             # The store is away, not the worker: another process would only wait in its place.
             self._moved.clear()
@@ -127,13 +129,24 @@ class Watchdog:
                 at, since = self._moved.get((topic, partition), (-1, now))
                 if fence != at or not behind:
                     self._moved[topic, partition] = (fence, now)
-                elif now - since > self._stall_s:
+                    since = now
+                longest = max(longest, now - since)
+                if now - since > self._stall_s:
                     log.critical(
                         "assigned, lagging and not advancing; the worker stops",
                         extra={"topic": topic, "partition": partition, "fence": fence, "behind": behind},
                     )
                     os._exit(EXIT_UNSAFE)
         self._lag = lag
+        self._forget_all_but({(t, p) for p, fences in self._role.fences().items() for t in fences})
+        _STALLED.labels(self._role.name).set(longest)
+
+    def _forget_all_but(self, owned: set[tuple[str, int]]) -> None:
+        """Whoever has the others now tells their lag: told twice, the sum of all would be wrong."""
+        for topic, partition in self._told - owned:
+            _LAG.remove(self._role.name, topic, str(partition))
+            self._moved.pop((topic, partition), None)
+        self._told = owned
 
     def _watch_loop(self) -> None:
         while True:

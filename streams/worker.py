@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from kit import logs, ops_server
+from kit import logs, ops_server, tracing
 from kit.settings import KafkaSettings, StackSettings, WorkerSettings, load
 from schemas.topics import Topic
 from streams.lanes import EXIT_UNSAFE, Lanes
@@ -162,6 +162,7 @@ def run(role: Role) -> None:
     """Run one worker until it is told to stop. The process exits non-zero when it stopped itself."""
     stack, kafka, settings = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
     logs.configure(role.name, stack.log_level)
+    tracing.configure(role.name)
     # Batches are large and hold no cycles: looking for those costs a third of the worker by default.
     gc.set_threshold(200_000, 20, 100)
     mode.loop.use("uvloop")

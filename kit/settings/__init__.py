@@ -45,6 +45,7 @@ from kit.settings.stores import (
     KafkaSettings,
     RedisSettings,
     SpoolSettings,
+    TracingSettings,
 )
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "SpoolSettings",
     "StackSettings",
     "StripeSettings",
+    "TracingSettings",
     "WebhookSettings",
     "WidgetSettings",
     "WorkerSettings",

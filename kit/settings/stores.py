@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -73,3 +75,29 @@ class DatabaseSettings(Settings):
 class SpoolSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_SPOOL_")
     max_bytes: int = Field(default=268_435_456, ge=1_048_576)
+
+
+class TracingSettings(Settings):
+    """Where traces go, by OTLP over HTTP."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_OTLP_")
+    #: `http://host:4318`; `/v1/traces` is added. Empty: OTEL_EXPORTER_OTLP_ENDPOINT, without it no traces.
+    endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    #: Sent with every export, such as a token: `name=value`, comma-separated.
+    headers: SecretStr = SecretStr("")
+    #: The share of traces that gateway and console API record; the others follow them.
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    timeout_ms: int = Field(default=5_000, ge=100, le=60_000)
+    export_interval_ms: int = Field(default=1_000, ge=10, le=60_000)
+    #: Spans that wait to be exported; more are dropped.
+    max_queued_spans: int = Field(default=4_096, ge=16, le=1_000_000)
+
+    @property
+    def address(self) -> str:
+        """The endpoint, or the one of the standard variable."""
+        return self.endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+
+    def header_fields(self) -> dict[str, str]:
+        """Return the headers by name."""
+        pairs = [part.partition("=") for part in self.headers.get_secret_value().split(",") if "=" in part]
+        return {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -1,22 +1,22 @@
-"""What the metering worker tells Prometheus. Names are a contract: dashboards and alerts use them."""
+"""What the metering worker tells Prometheus; declared in `kit.metrics.registry`."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from kit.metrics import counter, histogram, registry
 
 #: Records below the fences now, by this process. Its rate is the throughput.
-APPLIED = Counter("runmeter_metering_applied_records", "Records applied to Redis")
-#: A batch from reading its runs to the script's answer.
-APPLY_SECONDS = Histogram(
-    "runmeter_metering_apply_seconds",
-    "Time to apply one batch",
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
-)
+APPLIED = counter(registry.METERING_APPLIED)
+BATCH = histogram(registry.METERING_BATCH)
+APPLY_SECONDS = histogram(registry.METERING_APPLY_SECONDS)
+AGE_SECONDS = histogram(registry.METERING_AGE_SECONDS)
 #: Somebody else moved the partition, or Redis went back in time: computed again, nothing was written.
-REFUSED = Counter("runmeter_metering_refused_batches", "Batches the script refused because state had moved")
-#: The reader stood above a fence and was sent back to it.
-SEEKS = Counter("runmeter_metering_seeks", "Times the reader was sent back to a fence")
+REFUSED = counter(registry.METERING_REFUSED)
+#: Records between the fence and a batch were missing.
+GAPS = counter(registry.METERING_SEEKS).labels("gap")
+#: The reader stood above a fence that Redis took back.
+REWINDS = counter(registry.METERING_SEEKS).labels("rewind")
 #: Changes of runs with a model that is not in their price book: charged the default, to be looked at.
-UNPRICED = Counter("runmeter_metering_unpriced_changes", "Changes of runs priced by the default")
+UNPRICED = counter(registry.METERING_UNPRICED)
 #: Wallets that a batch left below zero: expected in soft mode only.
-BELOW_ZERO = Counter("runmeter_metering_wallets_below_zero", "Writes of wallets with a negative balance")
+BELOW_ZERO = counter(registry.METERING_BELOW_ZERO)
+REDIS_ERRORS = counter(registry.METERING_REDIS_ERRORS)

@@ -14,6 +14,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from kit import clock, tracing
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
@@ -126,7 +128,7 @@ class Metering:
                 back = fence < reached.get(topic, fence)
                 reached[topic] = fence
                 if back:
-                    metrics.SEEKS.inc()
+                    metrics.REWINDS.inc()
                     await self._seek(topic, partition, fence)
         return position
 
@@ -135,7 +137,7 @@ class Metering:
         attempt = 0
         while True:
             try:
-                with metrics.APPLY_SECONDS.time():
+                with metrics.APPLY_SECONDS.time(), _traced(partition, batches):
                     applied = await self._attempt(partition, batches)
                 self.waiting.discard(partition)
                 if applied:
@@ -143,6 +145,7 @@ class Metering:
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
                 self.forget(partition)
             except RedisError as error:
+                metrics.REDIS_ERRORS.inc()
                 log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
                 self.waiting.add(partition)
@@ -175,6 +178,8 @@ class Metering:
         _remember(self._wallets[partition], planner.wallets)
         self.applied_records += len(records)
         metrics.APPLIED.inc(len(records))
+        metrics.BATCH.observe(len(records))
+        metrics.AGE_SECONDS.observe(max(0, clock.now_ms() - records[-1].timestamp) / 1000)
         metrics.UNPRICED.inc(planner.unpriced)
         metrics.BELOW_ZERO.inc(planner.below_zero)
         return True
@@ -192,7 +197,7 @@ class Metering:
                 continue
             if batch.position > reached:
                 if batch.topic not in moves:
-                    metrics.SEEKS.inc()
+                    metrics.GAPS.inc()
                     await self._seek(batch.topic, batch.partition, fence)
                 continue
             records += [record for record in batch.records if record.offset >= reached]
@@ -240,6 +245,13 @@ class Metering:
         wallets.update(await self._store.wallets(partition, [o for o in planner.orgs if o not in cache]))
         planner.settle(wallets)
         return planner
+
+
+def _traced(partition: int, batches: list[PartitionBatch]) -> AbstractContextManager[object]:
+    """One span for the batch, never one for each of its records."""
+    headers = (record.headers for batch in batches for record in batch.records)
+    size = sum(len(batch.records) for batch in batches)
+    return tracing.linked("apply usage", headers, {"partition": partition, "records": size})
 
 
 def _remember(cache: dict[str, Remembered], newer: Mapping[str, Remembered]) -> None:

@@ -45,11 +45,15 @@ class Report(Struct):
     runs: int = 0
     records: int = 0
     records_stored: int = 0
+    #: Wallets below zero, and all that is held.
+    overdrawn: int = 0
+    held_micro: int = 0
     different: int = 0
     differences: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     in_flight: list[str] = field(default_factory=list)
-    #: How old the oldest record is that no fence has passed; 0 when all are applied.
+    #: How old the oldest record is that no fence has passed, or, if that is older, the newest that ClickHouse
+    #: holds of a log of which it lacks some; 0 when everything is applied and stored.
     behind_ms: int = 0
     seconds: float = 0.0
 
@@ -99,6 +103,10 @@ async def reconcile(stores: Stores, *, tenant_id: str = "", org_id: str = "", si
             report.records += end - first
             report.records_stored += stored + missing
             if stored + missing != end - first:
+                newest = await stores.newest_ms(_TABLE_OF[topic], (topic, partition))
+                report.behind_ms = (
+                    max(report.behind_ms, stores.clock() - newest) if newest else report.behind_ms
+                )
                 report.say(f"{topic}/{partition}: {end - first} records in the log, {stored} stored")
     report.seconds = time.monotonic() - began
     return report
@@ -212,6 +220,7 @@ class _Org:
 
     async def _wallet(self, ledger: Mapping[str, Entry], charged: int) -> None:
         wallet = await self._stores.wallet(self._org)
+        self._report.overdrawn += wallet.get("balance", 0) < 0
         by_kind: Counter[str] = Counter()
         for entry in ledger.values():
             by_kind[entry.kind] += entry.amount_micro
@@ -240,6 +249,7 @@ class _Org:
 
     async def _holds(self) -> None:
         held = await self._stores.held(self._org)
+        self._report.held_micro += held.wallet
         if not held.wallet == held.by_run == held.by_instance:
             sums = f"wallet {held.wallet}, runs {held.by_run}, instances {held.by_instance}"
             self._report.say(f"{self._org.org_id}: held differs: {sums}")

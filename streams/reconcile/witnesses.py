@@ -10,7 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from kit.clock import now_ms
+from kit.clock import Clock, now_ms
 from kit.redis_client import get_bytes
 from kit.settings import KafkaSettings
 from metering.prices import PriceBook
@@ -43,6 +43,11 @@ _STORED = """
 SELECT _partition, uniqExact(_offset) FROM {table:Identifier}
 WHERE _topic = {topic:String} AND _offset >= {first:UInt64} AND _offset < {end:UInt64}
 AND _partition = {partition:UInt16} GROUP BY _partition
+"""
+
+_NEWEST = """
+SELECT toUnixTimestamp64Milli(max(recorded_at)) FROM {table:Identifier}
+WHERE _topic = {topic:String} AND _partition = {partition:UInt16} HAVING count() > 0
 """
 
 
@@ -78,7 +83,10 @@ class Held(Struct, frozen=True):
 class Stores:
     """Reads Redis, ClickHouse and Kafka for one reconciliation."""
 
-    def __init__(self, redis: Redis, client: AsyncClient, kafka: KafkaSettings) -> None:
+    def __init__(
+        self, redis: Redis, client: AsyncClient, kafka: KafkaSettings, clock: Clock = now_ms
+    ) -> None:
+        self.clock = clock
         self._redis = redis
         self.client = client
         self._kafka = kafka
@@ -185,6 +193,12 @@ class Stores:
         bound = {"table": table, "topic": at[0], "partition": at[1], "first": first, "end": end}
         found = (await self.client.query(_STORED, parameters=bound)).result_rows
         return int(found[0][1]) if found else 0
+
+    async def newest_ms(self, table: str, at: tuple[str, int]) -> int:
+        """Return when the newest record that ClickHouse holds of a log was recorded; 0 without any."""
+        bound = {"table": table, "topic": at[0], "partition": at[1]}
+        found = (await self.client.query(_NEWEST, parameters=bound)).result_rows
+        return int(found[0][0]) if found else 0
 
     async def in_flight(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> AsyncIterator[str]:
         """Yield what is still on its way: records below no fence, entries that were not relayed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 from redis.exceptions import RedisError
 
-from kit import clock, logs, ops_server, redis_client
+from kit import clock, logs, ops_server, redis_client, tracing
 from kit.publisher import Publisher
 from kit.settings import (
     KafkaSettings,
@@ -69,4 +69,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logs.configure("relay", load(StackSettings).log_level)
+    tracing.configure("relay")
     uvloop.run(main())

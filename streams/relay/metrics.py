@@ -1,17 +1,18 @@
-"""What the relay tells Prometheus of reconciliations. Names are a contract: dashboards use them."""
+"""What the relay tells Prometheus; declared in `kit.metrics.registry`."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from kit.metrics import counter, gauge, registry
 
-#: Of the records in the log, the share that history or the dead letters account for. Below 1: look.
-COMPLETENESS = Gauge("runmeter_reconcile_completeness_ratio", "Records accounted for", ["tenant"])
-#: How old the oldest record was that was not applied when it was looked.
-FRESHNESS = Gauge("runmeter_reconcile_behind_seconds", "Age of the oldest record not applied", ["tenant"])
-#: Anything but 0 is an alarm: some witness contradicts what was recorded. Not told while records were under
-#: way, because stores that are read one after the other then differ by nature.
-DIFFERENCES = Gauge("runmeter_reconcile_differences", "Differences found", ["tenant"])
-#: When a tenant was last reconciled, so that silence is seen too.
-FINISHED = Gauge("runmeter_reconcile_finished_timestamp_seconds", "End of the last one", ["tenant"])
-#: A store was away, or it took too long: nothing is known.
-FAILED = Counter("runmeter_reconcile_failed", "Reconciliations that could not be done", ["tenant"])
+PUBLISHED = counter(registry.RELAY_PUBLISHED)
+OUTBOX = gauge(registry.RELAY_OUTBOX)
+OPEN_RUNS = gauge(registry.RELAY_LEASES)
+REAPED = counter(registry.RELAY_REAPED)
+#: Over the tenants that this relay reconciled: the least, the most, and all together.
+COMPLETENESS = gauge(registry.RELAY_RECONCILE_COMPLETENESS)
+FRESHNESS = gauge(registry.RELAY_RECONCILE_FRESHNESS)
+#: Not told while records were under way: stores that are read one after the other then differ by nature.
+DIFFERENCES = gauge(registry.RELAY_RECONCILE_DIFFERENCES)
+#: So that silence is seen, too.
+FINISHED = gauge(registry.RELAY_RECONCILED_AT)
+FAILED = counter(registry.RELAY_RECONCILE_FAILED)

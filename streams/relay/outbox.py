@@ -23,6 +23,7 @@ from kit.settings import KafkaSettings
 from schemas import keys, topics
 from schemas.events import LedgerEntry, LimitEvent, encode
 from streams import outbox
+from streams.relay import metrics
 from streams.relay.caps import CapWatch
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class OutboxRelay:
         published = [arg for i, fields in messages for arg in (i, _digest(fields[b"entries"]))]
         await self._trim(keys=[key], args=published)
         self.published += len(entries)
+        metrics.PUBLISHED.inc(len(entries))
 
     async def _publish(self, partition: int, entries: list[LedgerEntry], limits: list[LimitEvent]) -> None:
         producer = await self._ready_producer()

@@ -26,6 +26,7 @@ from metering.totals import COUNTERS
 from schemas import keys, topics
 from schemas.directory import KeptClosing, RunLease
 from schemas.events import GrantEvent, RunEvent
+from streams.relay import metrics
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,18 @@ class Reaper:
                 for partition in range(self._partitions):
                     await self.reap(partition)
                     await self.expire(partition)
+                await self._measure()
             except (RedisError, SpoolFull) as error:
                 log.warning("reaper waits", extra={"error": repr(error)})
             await asyncio.sleep(_EVERY_S)
+
+    async def _measure(self) -> None:
+        open_runs = waiting = 0
+        for partition in range(self._partitions):
+            open_runs += await self._redis.zcard(keys.leases(partition))
+            waiting += await self._redis.xlen(keys.outbox(partition))
+        metrics.OPEN_RUNS.set(open_runs)
+        metrics.OUTBOX.set(waiting)
 
     async def reap(self, partition: int) -> int:
         """Close a partition's expired runs; return how many."""
@@ -103,6 +113,7 @@ class Reaper:
             closing = _lost(lease, stored, now)
         await self._publisher.publish(topics.RUNS, lease.org_id, closing)
         self.reaped += 1
+        metrics.REAPED.inc()
         log.warning("closed a run whose gateway went away", extra={"run_id": run_id, "as": closing.status})
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from collections import OrderedDict
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -32,6 +33,7 @@ _STALE_MS = 15 * 60_000
 _TIMEOUT_S = 600.0
 _RETRY_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 20
+_MAX_TENANTS = 1_000
 
 
 class Reconciler:
@@ -41,6 +43,7 @@ class Reconciler:
         self._kafka = kafka
         self._publisher = publisher
         self._clock = clock
+        self._seen = _Seen()
 
     async def run(self) -> None:
         """Do what is asked for, for ever."""
@@ -82,7 +85,7 @@ class Reconciler:
             log.info("a request is too old", extra={"request": request.request_id})
             return
         report = await self._done(request)
-        _measure(report)
+        self._seen.note(report)
         await self._publisher.publish(topics.RECONCILIATIONS, report.tenant_id, report)
 
     async def _done(self, request: ReconciliationRequest) -> Reconciliation:
@@ -114,13 +117,29 @@ class Reconciler:
                 await process.wait()
 
 
-def _measure(report: Reconciliation) -> None:
-    tenant = report.tenant_id
-    if report.error:
-        metrics.FAILED.labels(tenant).inc()
-        return
-    metrics.COMPLETENESS.labels(tenant).set(report.records_stored / report.records if report.records else 1)
-    metrics.FRESHNESS.labels(tenant).set(report.behind_ms / 1000)
-    if not (report.different and report.in_flight):
-        metrics.DIFFERENCES.labels(tenant).set(report.different)
-    metrics.FINISHED.labels(tenant).set(report.finished_at_ms / 1000)
+class _Seen:
+    """The tenants' last reports, as metrics without a tenant in them: the worst, or all together."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, Reconciliation] = OrderedDict()
+        self._different: dict[str, int] = {}
+
+    def note(self, report: Reconciliation) -> None:
+        if report.error:
+            metrics.FAILED.inc()
+            return
+        tenant = report.tenant_id
+        self._last[tenant] = report
+        self._last.move_to_end(tenant)
+        if not (report.different and report.in_flight):
+            self._different[tenant] = report.different
+        while len(self._last) > _MAX_TENANTS:
+            self._different.pop(self._last.popitem(last=False)[0], None)
+        self._tell(report.finished_at_ms)
+
+    def _tell(self, at_ms: int) -> None:
+        last = self._last.values()
+        metrics.COMPLETENESS.set(min(one.records_stored / one.records if one.records else 1 for one in last))
+        metrics.FRESHNESS.set(max(one.behind_ms for one in last) / 1000)
+        metrics.DIFFERENCES.set(sum(self._different.values()))
+        metrics.FINISHED.set(at_ms / 1000)

@@ -20,10 +20,11 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from kit import clock, tracing
 from schemas.rows import RUNS, Table
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
-from streams.warehouse import cluster, rollups
+from streams.warehouse import cluster, metrics, rollups
 from streams.warehouse.plan import InsertPlan, plan_of
 from streams.warehouse.rows import Row, rows_of
 
@@ -75,7 +76,13 @@ class Sink:
             return
         plan = plan_of(topic, records)
         await self._write_down(plan)
-        await self.insert(plan, records)
+        named: dict[str, tracing.Value] = {"topic": topic, "records": len(records)}
+        headers = (record.headers for record in records)
+        with metrics.INSERT_SECONDS.time(), tracing.linked("store usage", headers, named):
+            await self.insert(plan, records)
+        metrics.BATCH.observe(len(records))
+        newest = max(record.timestamp for record in records)
+        metrics.AGE_SECONDS.observe(max(0, clock.now_ms() - newest) / 1000)
         for r in plan.ranges:
             if (topic, r.partition) in self.next:
                 self.next[topic, r.partition] = r.last + 1
@@ -89,6 +96,7 @@ class Sink:
                 await self._commit(plan.topic, {r.partition: r.first for r in plan.ranges}, plan.encode())
                 return
             except KafkaError as error:
+                metrics.REFUSED_PLANS.inc()
                 log.warning("plan refused", extra={"token": plan.token, "error": repr(error)})
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
@@ -105,7 +113,8 @@ class Sink:
         await self._letters.send(letters, len(records) - len(bad))
         for table, rows in tables:
             token = f"{plan.token}:{table.name}"
-            await self._until_done(self._inserting(table, rows, token), token)
+            with tracing.span(f"INSERT {table.name}", tracing.SpanKind.CLIENT, {"rows": len(rows)}):
+                await self._until_done(self._inserting(table, rows, token), token)
             if table is RUNS:
                 await self._until_done(self._refreshing(rollups.touched(rows)), f"{token}:rollups")
 
@@ -132,8 +141,11 @@ class Sink:
                     self._client = await self._connect()
                 await effect(self._client)
                 self.waiting.discard(what)
+                metrics.AWAY.set(0)
                 return
             except (ClickHouseError, OSError, TimeoutError) as error:
+                metrics.FAILED.inc()
+                metrics.AWAY.set(1)
                 log.warning("insert failed, repeating it", extra={"what": what, "error": repr(error)})
                 self.waiting.add(what)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
@@ -157,6 +169,7 @@ class Sink:
                 continue
             if batch.position > position:
                 if at not in reached:
+                    metrics.SEEKS.inc()
                     await self._seek(batch.topic, batch.partition, position)
                 continue
             kept.setdefault(batch.partition, []).extend(r for r in batch.records if r.offset >= position)

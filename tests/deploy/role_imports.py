@@ -36,6 +36,11 @@ BY_NAME = {
     "billing": {"uvloop"},
     "exports": {"uvloop"},
 }
+#: Several distributions share this name.
+_SHARED = {
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+}
 
 
 @cache
@@ -53,20 +58,26 @@ def closure(image: str) -> tuple[frozenset[str], frozenset[str]]:
             if (ROOT / name.split(".")[0] / "__init__.py").exists():
                 todo.append(name)
             else:
-                others.add(name.split(".")[0])
+                others.add(_outside(name))
     return frozenset(ours), frozenset(others - set(sys.stdlib_module_names))
 
 
 def distributions(image: str) -> frozenset[str]:
     """Return the names of the distributions an image imports, in lower case."""
     provided = packages_distributions()
-    found = {provided[name][0].lower() for name in closure(image)[1] if name in provided}
+    names = closure(image)[1]
+    found = {provided[name][0].lower() for name in names if name in provided}
+    found |= {_SHARED.get(name, "opentelemetry-api") for name in names if name.startswith("opentelemetry.")}
     return frozenset(found | BY_NAME.get(image, set()))
 
 
 def packages(image: str) -> frozenset[str]:
     """Return our top packages an image imports."""
     return frozenset(module.split(".")[0] for module in closure(image)[0])
+
+
+def _outside(name: str) -> str:
+    return ".".join(name.split(".")[: 2 if name.startswith("opentelemetry.") else 1])
 
 
 def _path(module: str) -> Path | None:

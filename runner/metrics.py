@@ -1,0 +1,35 @@
+"""What the runner tells Prometheus; declared in `kit.metrics.registry`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+
+from kit.metrics import counter, gauge, histogram, registry
+from schemas.events import ToolStatus
+
+IN_FLIGHT = gauge(registry.EXECUTIONS)
+ANSWERED, FAILED, LEFT = (
+    counter(registry.MODEL_CALLS).labels(outcome) for outcome in ("answered", "failed", "left")
+)
+MODEL_SECONDS = histogram(registry.MODEL_SECONDS)
+FIRST_CHUNK_SECONDS = histogram(registry.MODEL_FIRST_SECONDS)
+_TOOL_STATUSES: tuple[ToolStatus, ...] = ("ok", "error", "timeout")
+TOOL_CALLS = {status: counter(registry.TOOL_CALLS).labels(status) for status in _TOOL_STATUSES}
+
+
+@contextlib.contextmanager
+def model_call() -> Iterator[None]:
+    """Count a model call by how it ends, with its time. `left`: the answer was not waited for."""
+    began, ended = time.monotonic(), FAILED
+    try:
+        yield
+        ended = ANSWERED
+    except asyncio.CancelledError:
+        ended = LEFT
+        raise
+    finally:
+        ended.inc()
+        MODEL_SECONDS.observe(time.monotonic() - began)
