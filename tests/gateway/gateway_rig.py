@@ -27,8 +27,6 @@ from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind, Limits
 from schemas.partitioning import partition_of
 from stack import seed
 
-_START_S = 30.0
-
 
 class Service:
     """One process of ours, with its output in a file."""
@@ -62,7 +60,7 @@ class Service:
                         return response.status == 200
                 return False
 
-            await until(healthy, f"{self._module} answers", _START_S)
+            await until(healthy, f"{self._module} answers")
 
     def log(self) -> str:
         return self._log.read_text()
