@@ -1,10 +1,10 @@
-"""This service's metrics; declared in `kit.metrics.registry`."""
+"""This service's metrics; declared in `kit.metrics.serving`."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from kit.metrics import counter, gauge, histogram, registry
+from kit.metrics import counter, gauge, histogram, serving
 
 
 class Metrics:
@@ -13,19 +13,19 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
         #: By route template, never by raw path: ids would explode it.
-        self.requests = counter(registry.API_REQUESTS, own)
-        self.latency = histogram(registry.API_SECONDS, own)
+        self.requests = counter(serving.API_REQUESTS, own)
+        self.latency = histogram(serving.API_SECONDS, own)
         #: Against their limit.
-        self.live_viewers = gauge(registry.LIVE_VIEWERS, own)
+        self.live_viewers = gauge(serving.LIVE_VIEWERS, own)
         #: The load that live puts on Redis.
-        self.live_hubs = gauge(registry.LIVE_HUBS, own)
-        self.live_polls = counter(registry.LIVE_POLLS, own)
-        self.live_poll_seconds = histogram(registry.LIVE_POLL_SECONDS, own)
+        self.live_hubs = gauge(serving.LIVE_HUBS, own)
+        self.live_polls = counter(serving.LIVE_POLLS, own)
+        self.live_poll_seconds = histogram(serving.LIVE_POLL_SECONDS, own)
         #: Of a rotation of `RUNMETER_SECRETS_KEYS`: at 0 the older keys can be taken out.
-        self.older_seals = gauge(registry.OLDER_SEALS, own)
+        self.older_seals = gauge(serving.OLDER_SEALS, own)
         #: None for long: is `credits.limits` heard, is spending watched?
-        self.alerts = counter(registry.ALERTS, own)
+        self.alerts = counter(serving.ALERTS, own)
         #: Watch `dead`.
-        self.alert_deliveries = counter(registry.ALERT_DELIVERIES, own)
+        self.alert_deliveries = counter(serving.ALERT_DELIVERIES, own)
         #: A number that stays up is a receiver, or a mail server, that is away.
-        self.alerts_waiting = gauge(registry.ALERTS_WAITING, own)
+        self.alerts_waiting = gauge(serving.ALERTS_WAITING, own)

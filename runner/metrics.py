@@ -1,4 +1,4 @@
-"""What the runner tells Prometheus; declared in `kit.metrics.registry`."""
+"""What the runner tells Prometheus; declared in `kit.metrics.serving`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from kit.metrics import counter, gauge, histogram, registry
+from kit.metrics import counter, gauge, histogram, serving
 from schemas.events import ToolStatus
 
-IN_FLIGHT = gauge(registry.EXECUTIONS)
+IN_FLIGHT = gauge(serving.EXECUTIONS)
 ANSWERED, FAILED, LEFT = (
-    counter(registry.MODEL_CALLS).labels(outcome) for outcome in ("answered", "failed", "left")
+    counter(serving.MODEL_CALLS).labels(outcome) for outcome in ("answered", "failed", "left")
 )
-MODEL_SECONDS = histogram(registry.MODEL_SECONDS)
-FIRST_CHUNK_SECONDS = histogram(registry.MODEL_FIRST_SECONDS)
+MODEL_SECONDS = histogram(serving.MODEL_SECONDS)
+FIRST_CHUNK_SECONDS = histogram(serving.MODEL_FIRST_SECONDS)
 _TOOL_STATUSES: tuple[ToolStatus, ...] = ("ok", "error", "timeout")
-TOOL_CALLS = {status: counter(registry.TOOL_CALLS).labels(status) for status in _TOOL_STATUSES}
+TOOL_CALLS = {status: counter(serving.TOOL_CALLS).labels(status) for status in _TOOL_STATUSES}
 
 
 @contextlib.contextmanager

@@ -56,9 +56,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the processes that share the tests one alone starts the whole stack, which takes longest."""
+    """Of the processes that share the tests one alone starts a whole stack, which takes longest."""
     for item in items:
-        whole = "stack" in getattr(item, "fixturenames", ()) or item.path.is_relative_to(_BROWSER_TESTS)
-        item.add_marker(pytest.mark.xdist_group("stack" if whole else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("stack",))  # type: ignore[union-attr]
+
+
+def _group(item: pytest.Item) -> str:
+    used = getattr(item, "fixturenames", ())
+    if "stack" in used or item.path.is_relative_to(_BROWSER_TESTS):
+        return "stack"
+    return "observed" if "observed" in used else str(item.path)

@@ -56,7 +56,7 @@ class Exporter:
         tenants: frozenset[str],
         max_records: int,
     ) -> None:
-        self._name = name
+        self._name, self._metrics = name, metrics.of(name)
         self._shipper = shipper
         self._commit = commit
         self._seek = seek
@@ -76,7 +76,7 @@ class Exporter:
         self.progress = {partition: progress for partition, (_, progress) in places.items()}
         self._held.clear()
         self._delivering.clear()
-        metrics.FAILING.labels(self._name).set(0)
+        self._metrics.failing.set(0)
 
     def waits(self) -> bool:
         """Return whether a delivery has taken long enough to say that the receiver is waited for."""
@@ -116,7 +116,7 @@ class Exporter:
             refusals = await self._ship(batch, since_ms)
         await self._bury(chunk, refusals, bad)
         taken = len(items) - len(refusals)
-        metrics.DELIVERED.labels(self._name).inc(taken)
+        self._metrics.delivered.inc(taken)
         known = self.progress[partition]
         self.progress[partition] = msgspec.structs.replace(
             known,
@@ -152,7 +152,7 @@ class Exporter:
         letters = [self._letters.letter(source, "invalid_event", detail) for source, detail in bad]
         letters += [self._letters.letter(sources[r.item.offset], r.reason, r.detail) for r in refusals]
         for letter in letters:
-            metrics.REFUSED.labels(self._name, letter.reason).inc()
+            self._metrics.refused(letter.reason)
         await self._letters.send(letters, len(chunk) - len(letters))
 
     async def _set(self, partition: int, **changes: object) -> None:
@@ -190,4 +190,4 @@ class Exporter:
 
     def _count_failing(self) -> None:
         failing = sum(progress.failing for progress in self.progress.values())
-        metrics.FAILING.labels(self._name).set(failing)
+        self._metrics.failing.set(failing)

@@ -1,12 +1,32 @@
-"""What an exporter tells Prometheus; declared in `kit.metrics.registry`."""
+"""What an exporter tells Prometheus; declared in `kit.metrics.registry`, made with the exporter."""
 
 from __future__ import annotations
 
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
 from kit.metrics import counter, gauge, histogram, registry
 
-DELIVERED = counter(registry.EXPORTS_DELIVERED)
-REFUSED = counter(registry.EXPORTS_REFUSED)
-FAILED = counter(registry.EXPORTS_FAILED)
-#: Above 0 for long: look at `runmeter exports status`.
-FAILING = gauge(registry.EXPORTS_FAILING)
-DELIVER_SECONDS = histogram(registry.EXPORTS_SECONDS)
+
+class ExportMetrics:
+    """The metrics of one destination."""
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+        self._refused = counter(registry.EXPORTS_REFUSED)
+        self.delivered: Counter = counter(registry.EXPORTS_DELIVERED).labels(destination)
+        self.failed: Counter = counter(registry.EXPORTS_FAILED).labels(destination)
+        #: Above 0 for long: look at `runmeter exports status`.
+        self.failing: Gauge = gauge(registry.EXPORTS_FAILING).labels(destination)
+        self.seconds: Histogram = histogram(registry.EXPORTS_SECONDS).labels(destination)
+
+    def refused(self, reason: str) -> None:
+        """Count a record that became a dead letter."""
+        self._refused.labels(self._destination, reason).inc()
+
+
+@cache
+def of(destination: str) -> ExportMetrics:
+    """Return a destination's metrics, the same ones for all who ask."""
+    return ExportMetrics(destination)

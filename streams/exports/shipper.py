@@ -30,7 +30,7 @@ class Shipper:
         chance: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._name = name
+        self._name, self._metrics = name, metrics.of(name)
         self._destination = destination
         self._settings = settings
         self._clock = clock
@@ -49,7 +49,7 @@ class Shipper:
                 return [_unknown(item) for item in batch.items]
             began_ms = self._clock()
             try:
-                with metrics.DELIVER_SECONDS.labels(self._name).time():
+                with self._metrics.seconds.time():
                     return await self._destination.deliver(batch)
             except Refused as error:
                 if len(batch.items) == 1:
@@ -58,7 +58,7 @@ class Shipper:
                     refusal for half in _halves(batch) for refusal in await self.ship(half, since_ms, told)
                 ]
             except Unavailable as error:
-                metrics.FAILED.labels(self._name).inc()
+                self._metrics.failed.inc()
                 if error.arrived:
                     since_ms = since_ms or began_ms
                 wait_s = max(self._wait_s(attempt), error.retry_after_s)

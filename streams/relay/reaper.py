@@ -94,7 +94,7 @@ class Reaper:
                 await self._redis.zrem(keys.wallets_due(partition), org_id)
                 continue
             tenant_id = msgspec.msgpack.decode(blob, type=StoredWallet).tenant_id
-            await self._publisher.publish(topics.GRANTS, org_id, _expire(tenant_id, org_id, now))
+            await self._publisher.publish(topics.GRANTS, org_id, expire_command(tenant_id, org_id, now))
             await self._redis.zadd(keys.wallets_due(partition), {org_id: now + _AGAIN_MS}, xx=True)
         return len(due)
 
@@ -117,7 +117,8 @@ class Reaper:
         log.warning("closed a run whose gateway went away", extra={"run_id": run_id, "as": closing.status})
 
 
-def _expire(tenant_id: str, org_id: str, now: int) -> GrantEvent:
+def expire_command(tenant_id: str, org_id: str, now: int) -> GrantEvent:
+    """Return what makes the metering worker let time pass for a wallet."""
     return GrantEvent(
         grant_id=org_id,
         tenant_id=tenant_id,

@@ -33,6 +33,7 @@ from schemas.directory import Limits
 from schemas.events import GrantEvent, RunEvent, TokenEvent
 from streams.metering.planner import Planner
 from streams.metering.store import PartitionStore
+from streams.relay.reaper import expire_command
 
 T = TypeVar("T")
 amounts = st.integers(1, 500)
@@ -92,13 +93,23 @@ class Credits(RuleBasedStateMachine):
         found = self.wait(self.store.wallets(PARTITION, [self.org_id])).get(self.org_id, StoredWallet("t"))
         return transitions.advance(found.wallet, self.wicket.now_ms)[0]
 
+    def due_ms(self) -> float:
+        score = self.wait(self.redis.zscore(keys.wallets_due(PARTITION), self.org_id))
+        return float("inf") if score is None else float(score)
+
     def available(self) -> int:
         now = self.wicket.now_ms
         return transitions.balance(self.stored(), now) - sum(held - used for held, used in self.runs.values())
 
     @rule(passed=st.integers(0, 3 * DAY_MS))
     def time_passes(self, passed: int) -> None:
-        self.wicket.now_ms += passed
+        """What an admission knows of changes to come ends somewhere; the relay sees to it that it goes on."""
+        end_ms = self.wicket.now_ms + passed
+        while (due_ms := self.due_ms()) <= end_ms:
+            self.wicket.now_ms = max(self.wicket.now_ms, due_ms)
+            self.exposed = max(self.exposed, -self.available())
+            self.wait(self.apply({}, [expire_command("tenant_1", self.org_id, self.wicket.now_ms)]))
+        self.wicket.now_ms = end_ms
         self.exposed = max(self.exposed, -self.available())
 
     @rule(amount=st.integers(1, 2_000), priority=st.integers(0, 2), lasts=st.integers(0, 5 * DAY_MS))

@@ -1,59 +1,30 @@
-"""A whole stack of its own whose traces are received, and which tests may look at from every side."""
-
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from containers import environment
+from observed_stack import Observed, command
 from otlp_receiver import Receiver
 
 TOKEN = "Bearer otlp-5bd2"
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A stack, where it keeps its files, and who receives its traces."""
-
-    up: dict[str, Any]
-    ports: dict[str, int]
-    data_dir: Path
-    receiver: Receiver
-    env: dict[str, str]
-
-    def runmeter(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a command on it."""
-        return command({**self.env, **more}, *arguments)
-
-    def runmeter_status(self) -> list[dict[str, Any]]:
-        """Return the processes as `runmeter status` shows them."""
-        processes: list[dict[str, Any]] = json.loads(self.runmeter("status", "--json").stdout)["processes"]
-        return processes
-
-
-def command(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stack.cli", *arguments],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+#: So that billing records are made and told, too.
+_EXPORTS = """[destinations.lake]
+kind = "files"
+url = "file://{}"
+"""
 
 
 @pytest.fixture(scope="session")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     data_dir, receiver = tmp_path_factory.mktemp("observed"), Receiver(TOKEN)
+    exports = tmp_path_factory.mktemp("exports") / "exports.toml"
+    exports.write_text(_EXPORTS.format(tmp_path_factory.mktemp("lake")))
     env = {
         **environment(data_dir),
         "RUNMETER_OTLP_ENDPOINT": receiver.url,
+        "RUNMETER_EXPORTS_FILE": str(exports),
         "RUNMETER_OTLP_HEADERS": f"Authorization={TOKEN}",
         "RUNMETER_OTLP_EXPORT_INTERVAL_MS": "100",
     }

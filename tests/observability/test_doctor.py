@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from conftest import Observed, command
 from containers import Embedded, environment, free_ports
+from observed_stack import Observed, command
 from waiting import eventually, soon
 
 from kit import redis_client

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Observed
 from containers import free_ports
+from observed_stack import Observed
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import soon
 
@@ -20,7 +20,12 @@ from kit.metrics.declared import Bound, Metric
 from stack import metrics_page
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("gateway", "runner", "console_api", "metering", "warehouse", "relay", "ingestion")
+ROLES = (
+    *("gateway", "runner", "console_api", "metering", "warehouse", "relay", "ingestion"),
+    *("billing", "exports"),
+)
+#: Roles whose processes are called otherwise: an exporter after its destination.
+_PART = {"exports": "export-lake"}
 _FORBIDDEN = {"tenant", "tenant_id", "org", "org_id", "instance", "instance_id", "run_id", "key_id", "user"}
 
 
@@ -66,7 +71,8 @@ def _wrong_labels(metric: Metric, labels: dict[str, str]) -> list[str]:
 def test_a_running_role_exposes_what_is_declared_for_it_and_nothing_else(
     observed: Observed, role: str
 ) -> None:
-    port = observed.ports.get(f"{role}_ops") or observed.ports[role]
+    part = _PART.get(role, role)
+    port = observed.ports.get(f"{part}_ops") or observed.ports[part]
 
     answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
 

@@ -6,7 +6,7 @@ import json
 import secrets
 
 import httpx
-from conftest import Observed
+from observed_stack import Observed
 from waiting import until
 
 from kit import tracing
