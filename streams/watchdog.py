@@ -39,6 +39,9 @@ class Watched(Protocol):
     def waits_for(self) -> str:
         """Return the store that is away and keeps the worker from going on; `""` when nothing does."""
 
+    def steps(self) -> int:
+        """Return a number that grows with what is done between two moves of a fence."""
+
 
 _EVERY_S = 1.0
 _LAG = gauge(registry.LAG)
@@ -62,6 +65,7 @@ class Watchdog:
         self._moved: dict[tuple[str, int], tuple[int, float]] = {}
         self._lag: int | None = None
         self._told: set[tuple[str, int]] = set()
+        self._steps = 0
 
     async def start(self) -> None:
         """Watch in the background until `stop`."""
@@ -120,6 +124,10 @@ class Watchdog:
         now, lag, longest = time.monotonic(), 0, 0.0
         if self._role.waits_for():
             # The store is away, not the worker: another process would only wait in its place.
+            self._moved.clear()
+        if (steps := self._role.steps()) != self._steps:
+            # What a fence waits for may take longer than it may stand still.
+            self._steps = steps
             self._moved.clear()
         for partition, fences in self._role.fences().items():
             for topic, fence in fences.items():

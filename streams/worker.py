@@ -57,6 +57,9 @@ class Role(Protocol):
     def waits_for(self) -> str:
         """Return the store that is away and keeps the worker from going on; `""` when nothing does."""
 
+    def steps(self) -> int:
+        """Return a number that grows with what is done between two moves of a fence."""
+
 
 class Reader:
     """What a role may ask of the Kafka reader."""

@@ -98,3 +98,7 @@ class BillingRole:
     def waits_for(self) -> str:
         """Return `redis` while a batch waits for it."""
         return "redis" if hasattr(self, "_billing") and self._billing.waiting else ""
+
+    def steps(self) -> int:
+        """Return 0: a fence moves with each batch."""
+        return 0

@@ -121,3 +121,7 @@ class ExportRole:
     def waits_for(self) -> str:
         """Return the destination while it keeps a delivery waiting."""
         return self._called if hasattr(self, "_exporter") and self._exporter.waits() else ""
+
+    def steps(self) -> int:
+        """Return 0: a fence moves with each batch."""
+        return 0

@@ -119,5 +119,9 @@ class MeteringRole:
         """Return `redis` while a batch cannot be applied because Redis does not answer."""
         return "redis" if hasattr(self, "_metering") and self._metering.waiting else ""
 
+    def steps(self) -> int:
+        """Return 0: a batch is one script, and its fences move with it."""
+        return 0
+
 
 __all__ = ["FenceMissing", "LogMismatch", "MeteringRole"]

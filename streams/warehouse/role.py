@@ -133,6 +133,10 @@ class WarehouseRole:
         """Return `clickhouse` while an insert is repeated."""
         return "clickhouse" if hasattr(self, "_sink") and self._sink.waiting else ""
 
+    def steps(self) -> int:
+        """Return how many statements of rollups were done: a large batch, far back in time, takes many."""
+        return self._sink.steps if hasattr(self, "_sink") else 0
+
 
 def _after(open_plan: InsertPlan | None, tp: TP, committed: int) -> int:
     """Return where a partition is read on after the plan its commit carries."""

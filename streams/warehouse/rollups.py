@@ -7,7 +7,7 @@ the next plan: a worker that dies in between leaves its plan open, and whoever r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -90,10 +90,14 @@ def touched(made: Iterable[Sequence[Any]]) -> set[Bucket]:
     return {(*(row[i] for i in whose), _floor(int(row[at].timestamp()), _MINUTE_S)) for row in made}
 
 
-async def refresh(client: AsyncClient, minutes: set[Bucket]) -> None:
-    """Compute these minutes, and the hours and days around them, anew. Raises `ClickHouseError`."""
+async def refresh(client: AsyncClient, minutes: set[Bucket]) -> AsyncIterator[None]:
+    """Compute these minutes, and the hours and days around them, anew; yield after each statement.
+
+    Raises `ClickHouseError`.
+    """
     for sql, parameters in statements(minutes):
         await client.command(sql, parameters=parameters, settings=SETTINGS)
+        yield
 
 
 def rebuild(client: Client, day: date) -> None:

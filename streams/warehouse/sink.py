@@ -68,6 +68,8 @@ class Sink:
         self.next: dict[tuple[str, int], int] = {}
         #: Tokens of inserts that are repeated because ClickHouse refused them or did not answer.
         self.waiting: set[str] = set()
+        #: Statements of rollups that were done.
+        self.steps = 0
 
     async def handle(self, topic: str, batches: list[PartitionBatch]) -> None:
         """Plan and insert what lies beyond the positions; return when ClickHouse has it."""
@@ -131,7 +133,11 @@ class Sink:
         return insert
 
     def _refreshing(self, minutes: set[rollups.Bucket]) -> Effect:
-        return lambda client: rollups.refresh(client, minutes)
+        async def refresh(client: AsyncClient) -> None:
+            async for _ in rollups.refresh(client, minutes):
+                self.steps += 1
+
+        return refresh
 
     async def _until_done(self, effect: Effect, what: str) -> None:
         attempt = 0

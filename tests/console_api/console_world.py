@@ -151,7 +151,8 @@ class World:
         names = [name for name in rows[0] if name not in ("started_at_ms", "closed_at_ms")]
         await clickhouse.insert("runs", [[row[name] for name in names] for row in rows], column_names=names)
         full = [[row.get(name) for name in RUNS_COLUMNS] for row in rows]
-        await rollups.refresh(clickhouse, rollups.touched(full))
+        async for _ in rollups.refresh(clickhouse, rollups.touched(full)):
+            pass
 
     async def record(self, clickhouse: AsyncClient, *entries: LedgerEntry, recorded_at_ms: int = 0) -> None:
         """Insert versions of ledger entries as the warehouse worker does."""

@@ -75,7 +75,8 @@ def run(number: int, version: int, **fields: Any) -> tuple[Any, ...]:
 async def store(worker: AsyncClient, made: list[tuple[Any, ...]]) -> None:
     """Insert rows and compute what they touched, as the sink does."""
     await worker.insert("runs", made, column_names=list(rows.RUNS.columns))
-    await rollups.refresh(worker, rollups.touched(made))
+    async for _ in rollups.refresh(worker, rollups.touched(made)):
+        pass
 
 
 def sums(client: Client, table: str) -> list[tuple[Any, ...]]:
@@ -209,3 +210,13 @@ async def test_the_command_names_a_day_that_differs_and_puts_it_right(
     assert warehouse.rebuild(client, before, day, dry_run=False) == 0
     assert warehouse.rebuild(client, before, day, dry_run=True) == 0
     assert_exact(client)
+
+
+async def test_a_sink_that_adds_up_for_long_tells_of_each_step(worker: AsyncClient, client: Client) -> None:
+    """Its fence stands still meanwhile, and the watchdog must not take that for a stall."""
+    buckets = {("t", "o", f"i{n}", 60 * n) for n in range(2_500)}
+
+    done = [step async for step in rollups.refresh(worker, buckets)]
+
+    # Three of minutes; of 2,500 instances as many hours and days.
+    assert len(done) == 9
