@@ -38,6 +38,7 @@ from streams.relay.reaper import expire_command
 T = TypeVar("T")
 amounts = st.integers(1, 500)
 DAY_MS = 86_400_000
+NEVER_MS = 1 << 53
 
 
 class Credits(RuleBasedStateMachine):
@@ -93,9 +94,10 @@ class Credits(RuleBasedStateMachine):
         found = self.wait(self.store.wallets(PARTITION, [self.org_id])).get(self.org_id, StoredWallet("t"))
         return transitions.advance(found.wallet, self.wicket.now_ms)[0]
 
-    def due_ms(self) -> float:
+    def due_ms(self) -> int:
+        """When time alone changes the wallet next."""
         score = self.wait(self.redis.zscore(keys.wallets_due(PARTITION), self.org_id))
-        return float("inf") if score is None else float(score)
+        return NEVER_MS if score is None else int(score)
 
     def available(self) -> int:
         now = self.wicket.now_ms

@@ -12,7 +12,7 @@ TOKEN = "Bearer otlp-5bd2"
 #: So that billing records are made and told, too.
 _EXPORTS = """[destinations.lake]
 kind = "files"
-url = "file://{}"
+url = "{}"
 """
 
 
