@@ -219,6 +219,29 @@ async def test_a_reconciliation_is_started_and_its_report_read(operator: Page, s
     await expect(page.get_by_role("dialog")).to_contain_text("wallet charged is 11, its runs cost 12")
 
 
+async def test_a_plan_is_made_and_changed(operator: Page, shop: Rig) -> None:
+    page = operator
+    await _goto(page, shop, "catalogue")
+    await page.get_by_test_id("new-plan").click()
+    await page.get_by_test_id("code").fill("support-tiny")
+    await page.get_by_test_id("offer-name").fill("Tiny")
+    await page.get_by_test_id("offer-models").fill("gpt-4o-mini, gpt-4o")
+    await page.get_by_test_id("included").fill("25")
+    await page.get_by_test_id("add-price").click()
+    await page.get_by_label("Cents").fill("900")
+    await page.get_by_test_id("confirm").click()
+    row = page.get_by_test_id("plan-row").filter(has_text="support-tiny")
+    await expect(row).to_contain_text("Draft")
+    await expect(row).to_contain_text("$9.00")
+
+    await row.get_by_role("button", name="Edit Tiny").click()
+    await expect(page.get_by_test_id("offer-models")).to_have_value("gpt-4o-mini, gpt-4o")
+    await page.get_by_test_id("offer-name").fill("Very tiny")
+    await page.get_by_test_id("confirm").click()
+    await expect(row).to_contain_text("Very tiny")
+    await expect(row).to_contain_text("25")
+
+
 async def test_a_page_whose_store_is_away_says_so(operator: Page, shop: Rig) -> None:
     await operator.goto(f"{shop.console_url}/operate/workers")
     await expect(operator.get_by_test_id("error")).to_contain_text("Try again", timeout=40_000)
