@@ -86,6 +86,7 @@ class Catalogue:
             ],
             "Plans",
             testid="plan-row",
+                stacked=True,
         )
 
     def _products(self, products: tuple[Product, ...]) -> None:
@@ -100,6 +101,7 @@ class Catalogue:
             ],
             "Products",
             testid="product-row",
+                stacked=True,
         )
 
     def _action(self, kind: str, code: str, name: str) -> None:
