@@ -86,7 +86,7 @@ class Catalogue:
             ],
             "Plans",
             testid="plan-row",
-                stacked=True,
+            stacked=True,
         )
 
     def _products(self, products: tuple[Product, ...]) -> None:
@@ -101,7 +101,7 @@ class Catalogue:
             ],
             "Products",
             testid="product-row",
-                stacked=True,
+            stacked=True,
         )
 
     def _action(self, kind: str, code: str, name: str) -> None:

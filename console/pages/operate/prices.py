@@ -79,7 +79,7 @@ class Prices:
             ],
             "Price schedule",
             testid="price-entry",
-                stacked=True,
+            stacked=True,
         )
 
     @staticmethod
@@ -114,7 +114,7 @@ class Prices:
             ],
             "Price books",
             testid="price-book",
-                stacked=True,
+            stacked=True,
         )
 
     def _book_actions(self, one: BookSummary) -> None:

@@ -93,7 +93,7 @@ class Reconciliations:
             ],
             "Reconciliations",
             testid="reconciliation",
-                stacked=True,
+            stacked=True,
         )
 
     def _actions(self, one: Reconciliation) -> None:
