@@ -82,6 +82,8 @@ def build(settings: ConsoleSettings, sessions_dir: Path) -> Services:
     services = Services(api, LiveFeeds(), Sessions(api, shared_token, oidc), settings.gateway_url.rstrip("/"))
     for page in _PAGES:
         page.register(services)
+    # It would stand there for every request in the background, and screen readers have no name for it.
+    app.config.quasar_config["loadingBar"]["skipHijack"] = True
     app.add_static_files(static_url(), STATIC_DIR, max_cache_age=31_536_000)
     app.add_middleware(_SecurityHeaders, gateway_url=services.gateway_url)
     app.add_api_route("/healthz", _health)

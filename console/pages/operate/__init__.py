@@ -11,7 +11,7 @@ from console.calls import shop
 from console.components import states
 from console.components.loaded import Loaded
 from console.pages.audit import AuditLog
-from console.pages.operate.catalogue import catalogue
+from console.pages.operate.catalogue import Catalogue
 from console.pages.operate.corrections import Corrections
 from console.pages.operate.grants import Grants
 from console.pages.operate.letters import Letters
@@ -32,7 +32,7 @@ def register(services: Services) -> None:
     pages: dict[str, tuple[str, Callable[[Visitor], object]]] = {
         "orgs": ("Organisations", Orgs),
         "orders": ("All orders", _orders),
-        "catalogue": ("Catalogue", catalogue),
+        "catalogue": ("Catalogue", Catalogue),
         "prices": ("Prices", Prices),
         "grants": ("Grants", Grants),
         "corrections": ("Corrections", Corrections),

@@ -73,6 +73,7 @@ class Corrections:
                 ],
                 "Corrections",
                 testid="correction",
+                stacked=True,
             )
 
     def _amount(self, one: Correction) -> str:

@@ -86,6 +86,7 @@ class Grants:
                 ],
                 "Grants",
                 testid="grant",
+                stacked=True,
             )
 
     def _actions(self, one: Grant) -> None:

@@ -85,6 +85,7 @@ class Letters:
                 ],
                 "Dead letters",
                 testid="letter",
+                stacked=True,
             )
             if found.next_cursor:
                 Button("Show more", partial(self._more, found), look="secondary", small=True).classes(

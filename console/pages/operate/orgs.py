@@ -59,6 +59,7 @@ class Orgs:
                 ],
                 "Organisations",
                 testid="org-row",
+                stacked=True,
             )
 
     def _actions(self, one: OrgRow) -> None:

@@ -39,7 +39,7 @@ class _Row:
         self._known = known
         with box("div", "rm-rates", testid="rates-row") as self.body:
             self.model = text_field("Model", model, longest=256, on_change=self._filled)
-            self.above = number_field("Above input tokens", None, most=1e10, hint="Empty: from the first")
+            self.above = number_field("Above", None, most=1e10, hint="Tokens in; empty: all")
             self.fields = {
                 name: number_field(label, None, most=_MOST, step=0.01) for name, label in _BUCKETS.items()
             }

@@ -82,7 +82,7 @@ def _changes(seen: Preview, shown: Locale) -> None:
         return f"{before} \u2192 {after}"
 
     with box("div"):
-        Text("h3", f"{shown.integer(seen.changed_models)} models change")
+        Text("h3", f"Models whose rates change: {shown.integer(seen.changed_models)}")
         if not seen.changes:
             return
         Text("p", "Credits per million tokens, the most used models first.", "rm-muted rm-small")

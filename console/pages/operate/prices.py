@@ -79,6 +79,7 @@ class Prices:
             ],
             "Price schedule",
             testid="price-entry",
+            stacked=True,
         )
 
     @staticmethod
@@ -113,6 +114,7 @@ class Prices:
             ],
             "Price books",
             testid="price-book",
+            stacked=True,
         )
 
     def _book_actions(self, one: BookSummary) -> None:

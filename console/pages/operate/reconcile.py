@@ -93,6 +93,7 @@ class Reconciliations:
             ],
             "Reconciliations",
             testid="reconciliation",
+            stacked=True,
         )
 
     def _actions(self, one: Reconciliation) -> None:

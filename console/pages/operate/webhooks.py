@@ -53,6 +53,7 @@ class Webhooks:
                 ],
                 "Deliveries",
                 testid="delivery",
+                stacked=True,
             )
 
     def _actions(self, one: Delivery) -> None:
