@@ -61,7 +61,13 @@ _ACTIONS = {
     "topup.put": "Set up automatic top-up",
     "webhook.replay": "Delivered a webhook again",
 }
-_TARGETS = {"api_key": "Key", "knowledge_source": "Source", "topup": "Top-up", "webhook_delivery": "Webhook"}
+_TARGETS = {
+    "team": "Person",
+    "api_key": "Key",
+    "knowledge_source": "Source",
+    "topup": "Top-up",
+    "webhook_delivery": "Webhook",
+}
 _LABELS = {
     "amount": "Credits",
     "grace": "Old one valid for",

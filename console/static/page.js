@@ -16,6 +16,11 @@ function fillTimes(root) {
   }
 }
 
+/** Quasar's bar at the top, there while something takes long, has no name of its own. */
+function nameBar() {
+  document.querySelector(".q-loading-bar")?.setAttribute("aria-label", "Loading");
+}
+
 let planned = false;
 new MutationObserver(() => {
   if (planned) return;
@@ -23,10 +28,12 @@ new MutationObserver(() => {
   setTimeout(() => {
     planned = false;
     fillTimes(document);
+    nameBar();
   }, 0);
 }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ms"] });
 setInterval(() => fillTimes(document), 15000);
 fillTimes(document);
+nameBar();
 document.querySelector('.rm-tabs [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // --- copying ----------------------------------------------------------------------------------------------

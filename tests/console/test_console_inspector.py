@@ -191,8 +191,9 @@ async def test_one_point_of_latency_can_be_seen(page: Page, shop: Rig) -> None:
 
     shown = """() => {
         const canvas = document.querySelector('[data-testid=history-latency] .nicegui-echart');
-        const { chart } = getElement(Number(canvas.id.slice(1)));
-        const known = chart.getOption().series[0].data.filter((value) => value !== null);
+        const chart = getElement(Number(canvas.id.slice(1)))?.chart;
+        const known = chart?.getOption()?.series?.[0]?.data.filter((value) => value !== null);
+        if (!known) return false;
         // What is painted, whatever the options say: a symbol of the series, of some size.
         const painted = chart.getZr().storage.getDisplayList();
         const dots = painted.filter((one) => one.type === 'circle' || (one.shape?.symbolType === 'circle'));

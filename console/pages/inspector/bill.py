@@ -44,7 +44,7 @@ def draw(found: Inspection, shown: Locale) -> None:
             table(lines, _columns(steps, shown), "Price lines", testid="price-line", stacked=True)
         with box("dl", "rm-sum", testid="bill-total"):
             Text("dt", "Charged")
-            Text("dd", f"{shown.exact_credits(bill.charged_micro)} credits")
+            Text("dd", f"{shown.exact_credits(bill.charged_micro, 6)} credits")
         if any(item.unpriced for item in bill.items):
             _note("A model had no price of its own; the default was charged.")
 

@@ -24,11 +24,12 @@ def draw_ledger(found: Inspection, shown: Locale) -> None:
             Text("p", "No entry has reached the ledger yet.", "rm-muted")
             return
         columns: list[Column[EntryLine]] = [
-            Column("Entry", lambda one: said(one.kind)),
+            Column(
+                "Entry", lambda one: f"{said(one.kind)}{f': {one.reason}' if one.reason else ''}", "rm-wrap"
+            ),
             Column("Credits", lambda one: shown.exact_credits(one.amount_micro, 6), "rm-number"),
             Column("Happened", lambda one: when(one.occurred_at_ms)),
             Column("Recorded", lambda one: when(one.recorded_at_ms)),
-            Column("Reason", lambda one: one.reason or "\u2013", "rm-wrap"),
             Column("Topic", lambda one: Text("span", one.topic, "rm-mono")),
             Column("Partition", lambda one: str(one.partition), "rm-number"),
             Column("Offset", lambda one: str(one.offset), "rm-number"),
