@@ -21,6 +21,7 @@ from console_api.stores import Stores
 from kit.connectors.outbound import Outbound
 from kit.mail import mailer_of
 from kit.settings import AlertSettings, KafkaSettings, SmtpSettings, load
+from kit.tasks import ended
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,7 @@ async def running(
     try:
         yield Alerts(settings, ways, Tries(settings.test_every_s, plane.clock))
     finally:
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await ended(*work)
 
 
 async def _work(plane: ControlPlane, run: Callable[[], Awaitable[None]]) -> None:

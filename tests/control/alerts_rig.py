@@ -35,6 +35,7 @@ from console_api.control.vault.seal import load_seal
 from console_api.database.engine import Database
 from console_api.database.tables import Alert, AlertDelivery
 from console_api.metrics import Metrics
+from console_api.pace import Pace
 from kit.clock import new_id
 from kit.connectors.outbound import Outbound
 from kit.mail import Mailer, mailer_of
@@ -102,7 +103,8 @@ class Alerted:
 
     def plane(self, database: Database | None = None) -> ControlPlane:
         seal = load_seal(SecretsSettings(), self.place.data_dir)
-        made = ControlPlane(database or self.world.database, seal, ControlSettings(), self.world.clock)
+        clock, chosen = self.world.clock, database or self.world.database
+        made = ControlPlane(chosen, seal, ControlSettings(), clock, Pace(9, clock), Pace(9, clock))
         made.ready.set()
         return made
 
