@@ -146,7 +146,7 @@ async def test_what_is_refused_is_a_dead_letter_and_the_rest_flows(rig: Rig, kin
         kept = expected("openmeter" if kind == "openmeter" else kind, one)
         assert len(kept - set(receiver.kept)) == (2 if kind == "stripe" else 1)
         found = [
-            letter async for letter in letters(rig.kafka) if letter.worker.startswith(f"export-{one.name}")
+            letter async for letter in letters(rig.kafka) if letter.worker.startswith(f"export-{one.name}/")
         ]
         assert [(letter.topic, letter.key) for letter in found] == [("billing.records", b"org-5")]
         assert poison.encode() in (found[0].value or b"")
@@ -206,7 +206,9 @@ async def test_what_is_no_record_is_a_dead_letter_and_others_tenants_records_are
         sent = await rig.producer.send_and_wait("billing.records", b"{no record", key=b"org-1", partition=3)
         await one.feed("after", 20)
         await one.settled()
-        found = [letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned")]
+        found = [
+            letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned/")
+        ]
         assert [(a.topic, a.partition, a.offset, a.reason) for a in found] == [
             ("billing.records", 3, sent.offset, "invalid_event")
         ]
