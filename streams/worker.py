@@ -161,9 +161,12 @@ class WorkerApp(faust.App):
         self._role.forget()
 
 
-def run(role: Role) -> None:
-    """Run one worker until it is told to stop. The process exits non-zero when it stopped itself."""
-    stack, kafka, settings = load(StackSettings), load(KafkaSettings), load(WorkerSettings)
+def run(role: Role, settings: WorkerSettings | None = None) -> None:
+    """Run one worker until it is told to stop. The process exits non-zero when it stopped itself.
+
+    `settings` replaces those of the environment for a role that is to be watched otherwise.
+    """
+    stack, kafka, settings = load(StackSettings), load(KafkaSettings), settings or load(WorkerSettings)
     logs.configure(role.name, stack.log_level)
     tracing.configure(role.name)
     # Batches are large and hold no cycles: looking for those costs a third of the worker by default.

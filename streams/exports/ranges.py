@@ -66,7 +66,7 @@ async def records(
 async def refused(kafka: KafkaSettings, destination: str, reason: str) -> AsyncIterator[Item]:
     """Yield the records among the destination's dead letters, with that reason if one is given."""
     async for letter in letters(kafka):
-        if letter.topic != BILLING.name or letter.worker.rpartition("-")[0] != role_name(destination):
+        if letter.topic != BILLING.name or letter.worker.partition("/")[0] != role_name(destination):
             continue
         if (reason and letter.reason != reason) or letter.value is None:
             continue

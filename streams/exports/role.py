@@ -60,8 +60,9 @@ class ExportRole:
         self._reader = reader
         self._producer = new_producer(kafka, max_request_size=4 * 1024 * 1024)
         await self._producer.start()
+        # A name holds no slash, so a letter's worker tells which destination refused it.
         letters = DeadLetters(
-            self._producer, f"{self.name}-{worker.instance}", clock.now_ms, worker.max_poison_permille
+            self._producer, f"{self.name}/{worker.instance}", clock.now_ms, worker.max_poison_permille
         )
         self._destination = kinds.made(self._settings, clock.now_ms)
         chance = random.SystemRandom().random
@@ -104,7 +105,13 @@ class ExportRole:
 
     def lanes(self) -> Lanes[int]:
         """One lane per partition: the revisions of a run arrive in order."""
-        return Lanes(attrgetter("partition"), self._handle, linger_s=self._settings.flush_interval_ms / 1000)
+        return Lanes(
+            attrgetter("partition"),
+            self._handle,
+            linger_s=self._settings.flush_interval_ms / 1000,
+            queued_batches=64,
+            max_records=10_000,
+        )
 
     async def _handle(self, partition: int, batches: list[PartitionBatch]) -> None:
         await self._exporter.handle(partition, batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -76,8 +77,6 @@ async def test_openmeter_gets_changes_as_cloudevents() -> None:
 async def test_a_hook_of_one_record_is_named_by_it() -> None:
     async with serving(Hook(port())) as receiver:
         told = {"kind": "http", "url": receiver.url, "secret_env": "HOOK_SECRET"}
-        import time
-
         async with made(told, time.time_ns() // 1_000_000) as destination:
             assert await destination.deliver(batch(records("acme", "run", 1))) == []
     assert list(receiver.kept) == ["run-0.1"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from receivers import SECRET
 
 from kit.settings import exports
 
+ROOT = Path(__file__).parents[2]
 STRIPE = """
 [destinations.stripe]
 kind = "stripe"
@@ -62,6 +65,23 @@ def test_what_is_wrong_is_named_and_no_secret_is_shown(
         exports.destinations(written(tmp_path, text))
     assert remedy in str(stopped.value)
     assert "secret" not in str(stopped.value).replace("secret_env", "").replace("the secret", "")
+
+
+EXAMPLES = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "exports.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: re.findall(r'kind = "(\w+)"', text)[0])
+def test_the_documented_examples_are_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str
+) -> None:
+    for variable in re.findall(r'_env = "(\w+)"', example):
+        monkeypatch.setenv(variable, SECRET)
+    assert len(exports.destinations(written(tmp_path, example))) == 1
+
+
+def test_there_is_an_example_of_every_kind() -> None:
+    kinds = {re.findall(r'kind = "(\w+)"', example)[0] for example in EXAMPLES}
+    assert kinds == {"openmeter", "stripe", "http", "kafka", "files"}
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

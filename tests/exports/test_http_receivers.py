@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from containers import free_ports
 from exporting import ORGS, Exporting, plain
 from receivers import Hook, OpenMeter, Receiver, StripeMeters, serving
 from streams_rig import Rig
-from waiting import until
+from waiting import eventually, until
 
 from streams.replay import letters
 
@@ -108,8 +110,6 @@ async def test_outages_kills_and_a_replay_leave_exactly_the_right_ids(rig: Rig, 
 
 
 def _hours_ago(hours: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
     return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
 
@@ -146,7 +146,7 @@ async def test_what_is_refused_is_a_dead_letter_and_the_rest_flows(rig: Rig, kin
         kept = expected("openmeter" if kind == "openmeter" else kind, one)
         assert len(kept - set(receiver.kept)) == (2 if kind == "stripe" else 1)
         found = [
-            letter async for letter in letters(rig.kafka) if letter.worker.startswith(f"export-{one.name}")
+            letter async for letter in letters(rig.kafka) if letter.worker.startswith(f"export-{one.name}/")
         ]
         assert [(letter.topic, letter.key) for letter in found] == [("billing.records", b"org-5")]
         assert poison.encode() in (found[0].value or b"")
@@ -173,8 +173,6 @@ async def test_a_wrong_key_makes_the_exporter_wait_and_say_so_without_showing_it
             status.update(await one.status())
             return bool(status["failing"])
 
-        from waiting import eventually
-
         await eventually(failing, "the exporter says that it waits")
         assert "api_key_env" in status["last_error"]
         assert receiver.kept == {}
@@ -199,17 +197,48 @@ async def test_what_is_no_record_is_a_dead_letter_and_others_tenants_records_are
             await one.feed("begun", 8)
             return bool(receiver.kept)
 
-        from waiting import eventually
-
         await eventually(begun, "the exporter has begun")
         await other.feed("some", 20)
         sent = await rig.producer.send_and_wait("billing.records", b"{no record", key=b"org-1", partition=3)
         await one.feed("after", 20)
         await one.settled()
-        found = [letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned")]
+        found = [
+            letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned/")
+        ]
         assert [(a.topic, a.partition, a.offset, a.reason) for a in found] == [
             ("billing.records", 3, sent.offset, "invalid_event")
         ]
         assert {content["tenant_id"] for content in receiver.kept.values()} == {"poisoned"}
         assert {r for r in one.sent if "after" in r} <= set(receiver.kept)
+    one.kill()
+
+
+@pytest.mark.timeout(420)
+async def test_what_may_have_reached_stripe_too_long_ago_is_not_sent_again_by_itself(rig: Rig) -> None:
+    receiver, told = stripe()
+    one = Exporting(rig, "unknown", "unknown", {**told, "repeatable_ms": 1_000})
+    async with serving(receiver):
+        receiver.delay_s = 0.5
+        one.start()
+        await one.feed("some", 40)
+        await until(lambda: receiver.requests > 0, "a batch is under way")
+        one.kill()
+        await asyncio.sleep(1.5)
+        receiver.delay_s = 0.0
+        one.start()
+        status = await one.settled()
+
+        assert status["refused"] > 0
+        assert receiver.repeats == 0
+        found = [letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-unknown/")]
+        assert {letter.reason for letter in found} == {"outcome_unknown"}
+        assert len(found) == status["refused"]
+
+        refused = await one.command("replay", one.name, "--dead-letters")
+        assert refused.returncode == 1
+        assert "--not-received" in refused.stderr
+        done = await one.command("replay", one.name, "--dead-letters", "--not-received")
+        assert done.returncode == 0, done.stderr
+        assert set(receiver.kept) == expected("stripe", one)
+        assert receiver.torn == []
     one.kill()
