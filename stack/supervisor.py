@@ -155,7 +155,7 @@ async def supervise(data_dir: Path, on_ready: asyncio.Event | None = None) -> in
             await told
         return 0
     except Exception as error:
-        supervisor.fail(str(error))
+        supervisor.fail(str(error) or repr(error))
         raise
     finally:
         for task in (starting, tending, told):
