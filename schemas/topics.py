@@ -38,6 +38,9 @@ class Topic:
     #: The broker's clock stamps the record, so that a producer's wrong clock can be told from the log.
     timestamp_type: str = "LogAppendTime"
     max_message_bytes: int = 1_048_576
+    #: Whether a dead letter of it is mended by publishing its record again, to all that read the topic. Not
+    #: where one receiver refused what others took: that one gets it again.
+    republished: bool = True
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings for this topic."""
@@ -79,6 +82,7 @@ BILLING = Topic(
     ("billing",),
     ("exports",),
     retention_ms=35 * DAY_MS,
+    republished=False,
 )
 
 INGESTION_REQUESTED = Topic(

@@ -21,8 +21,7 @@ from schemas.events import DeadLetter
 from schemas.partitioning import partition_of
 
 _decode = msgspec.json.Decoder(DeadLetter).decode
-#: A billing record that one receiver refused goes to that one again: `runmeter exports replay`.
-_PUBLISHED_AGAIN = topics.BY_NAME.keys() - {topics.BILLING.name}
+_PUBLISHED_AGAIN = {topic.name for topic in topics.ALL if topic.republished}
 _IDLE_MS = 2_000
 _AT_ONCE = 200
 DEFAULT_LIMIT = 10_000

@@ -125,8 +125,9 @@ async def replay(session: AsyncSession, principal: Principal, terms: ReplayTerms
 
 
 def letter_id(letter: DeadLetter) -> str:
-    """Return what names a refused record: where it stands in the log."""
-    return f"{letter.topic}-{letter.partition}-{letter.offset}"
+    """Return what names a refused record: where it stands in the log, and of an export who refused it."""
+    place = f"{letter.topic}-{letter.partition}-{letter.offset}"
+    return f"{place}-{letter.worker.partition('/')[0]}" if letter.topic == topics.BILLING.name else place
 
 
 def _operators_only(principal: Principal) -> None:
@@ -140,6 +141,8 @@ def _hindrance(row: DeadLetterRow | None, *, again: bool) -> str:
         return "It was replayed before."
     if row.topic not in topics.BY_NAME:
         return "Its topic is none that is read here."
+    if not topics.BY_NAME[row.topic].republished:
+        return "One destination refused it, others took it: use the command `runmeter exports replay`."
     if not row.key or not _org_id(row.key):
         return "It has no key that names an org, so nobody could apply it."
     return "" if row.value else "Its bytes are not kept here: use the command `runmeter replay`."

@@ -123,6 +123,7 @@ async def test_a_replay_publishes_the_original_bytes_once_and_says_so(api: Api) 
         {"value": b"x" * (service.MAX_KEPT_BYTES + 1)},
         {"value": None},
         {"topic": "usage.of_old"},
+        {"topic": topics.BILLING.name, "worker": "export-stripe/0"},
     ],
 )
 async def test_what_cannot_be_replayed_here_is_left_out_with_the_reason(
@@ -134,6 +135,18 @@ async def test_what_cannot_be_replayed_here_is_left_out_with_the_reason(
     assert body["replayed"] == []
     assert len(body["left_out"][0]["why"]) > 10
     assert await api.world.outbox() == []
+
+
+async def test_two_destinations_that_refuse_one_record_have_a_letter_each(api: Api) -> None:
+    refused = [
+        _letter(api.world, 1, topic=topics.BILLING.name, worker=f"export-{name}/0") for name in ("a", "b")
+    ]
+    await _heard(api.world, *refused, *refused)
+    body = (await _ask(api, "GET", "/dead_letters")).body
+    assert {letter["letter_id"] for letter in body["letters"]} == {
+        "billing.records-3-1-export-a",
+        "billing.records-3-1-export-b",
+    }
 
 
 @pytest.mark.parametrize("key", [None, b"\xff\xfe", b"nobodys-org", b"x" * 2_000])

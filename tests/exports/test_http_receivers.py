@@ -14,7 +14,7 @@ from receivers import Hook, OpenMeter, Receiver, StripeMeters, serving
 from streams_rig import Rig
 from waiting import eventually, until
 
-from streams.replay import letters
+from streams.replay import letters, replay
 
 METERS = [
     {"event_name": "credits", "measure": "charged_micro"},
@@ -152,6 +152,10 @@ async def test_what_is_refused_is_a_dead_letter_and_the_rest_flows(rig: Rig, kin
         assert poison.encode() in (found[0].value or b"")
         assert found[0].offset >= 0
         assert found[0].reason == ("stripe_refused" if kind == "stripe" else found[0].reason)
+
+        dry = {"topic": None, "reason": None, "limit": 1_000, "dry_run": True}
+        again = await replay(rig.kafka, **dry)  # type: ignore[arg-type]
+        assert "billing.records" not in {topic for topic, _ in again}
 
         receiver.poison.clear()
         done = await one.command("replay", one.name, "--dead-letters")
