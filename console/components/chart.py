@@ -6,6 +6,7 @@ picture stands the same in words, for screen readers and tests.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -33,6 +34,15 @@ class _Declared(msgspec.Struct, frozen=True):
     series: tuple[Series, ...]
 
 
+def blank(shapes: Sequence[str]) -> dict[str, object]:
+    """Return options of a chart with so many series and no data, which change nothing of one that is drawn.
+
+    They are applied again some moments after a chart is there. With fewer series than are drawn by then they
+    would not be merged but take their place, and leave an empty chart behind.
+    """
+    return {"xAxis": {}, "yAxis": {}, "series": [{"type": shape} for shape in shapes]}
+
+
 def live_chart(testid: str, title: str, window: Literal["second5", "minute"], *series: Series) -> None:
     """Draw a chart of the last ten minutes (`second5`) or the last hour (`minute`)."""
     reach = "last 10 minutes" if window == "second5" else "last hour"
@@ -40,7 +50,11 @@ def live_chart(testid: str, title: str, window: Literal["second5", "minute"], *s
         with box("figcaption", "rm-chart__head"):
             Text("h2", title, "rm-card__title")
             Text("span", reach, "rm-muted rm-small")
-        drawing = ui.echart({"series": []}).classes("rm-chart__canvas").props('aria-hidden="true"')
+        drawing = (
+            ui.echart(blank([one.shape for one in series]))
+            .classes("rm-chart__canvas")
+            .props('aria-hidden="true"')
+        )
         Text("p", f"{title}, {reach}: no data yet", "rm-hidden", testid=f"summary-{testid}").props(
             "data-live-summary"
         )

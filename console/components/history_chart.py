@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from nicegui import ui
 
+from console.components.chart import blank
 from console.components.text import Text, box
 from console.components.tile import Kind, attribute
 
@@ -40,7 +41,11 @@ def history_chart(
     with box("figure", "rm-card rm-chart", testid=f"history-{testid}") as figure:
         with box("figcaption", "rm-chart__head"):
             Text("h3", title)
-        drawing = ui.echart({"series": []}).classes("rm-chart__canvas").props('aria-hidden="true"')
+        drawing = (
+            ui.echart(blank([one.shape for one in series]))
+            .classes("rm-chart__canvas")
+            .props('aria-hidden="true"')
+        )
         Text("p", f"{title}: {in_words}", "rm-hidden", testid=f"words-{testid}")
     figure.props["data-history"] = attribute(_Told(f"c{drawing.id}", window, at, series))
 

@@ -12,10 +12,12 @@ from browser_stack import sign_in
 from console_rig import CREDIT, Rig
 from metered_world import CHEAP, Told
 from playwright.async_api import Browser, Page, expect
+from waiting import PATIENCE_S
 
 from kit.clock import now_ms
 from metering.totals import CHARGED
 
+_PATIENCE_MS = PATIENCE_S * 1000
 _PHONE = {"width": 390, "height": 844}
 
 
@@ -182,12 +184,33 @@ async def test_usage_can_be_taken_away_as_parquet(signed_in: Page, shop: Rig) ->
     assert all(row["window_start"].tzinfo is not None and row["started"] for row in rows)
 
 
+async def test_a_chart_that_is_drawn_stays_drawn(signed_in: Page, shop: Rig) -> None:
+    page = signed_in
+    await shop.use(days=1, seed=5)
+    await page.goto(f"{shop.console_url}/account/instances/{shop.world.instance_id}/usage")
+    charts = """(least) => {
+        const figures = [...document.querySelectorAll('[data-history]')];
+        const drawn = figures.map((figure) => {
+            const id = Number(figure.querySelector('.nicegui-echart')?.id.slice(1));
+            return getElement(id)?.chart?.getOption()?.series.some((one) => one.data?.length);
+        });
+        return figures.length >= least && drawn.every(Boolean);
+    }"""
+    await page.wait_for_function(charts, arg=5, timeout=_PATIENCE_MS)
+    # The library's own options come once more, some moments after the chart was there.
+    await page.evaluate(
+        """() => document.querySelectorAll('[data-history] .nicegui-echart')
+            .forEach((one) => getElement(Number(one.id.slice(1))).update_chart())"""
+    )
+    assert await page.evaluate(charts, 5)
+
+
 async def test_one_point_of_latency_can_be_seen(page: Page, shop: Rig) -> None:
     lonely = await shop.world.add_instance("Used once")
     await shop.world.store(shop.clickhouse, shop.world.run(instance_id=lonely, duration_ms=1_234))
     await sign_in(page, shop.console_url, await shop.token())
     await page.goto(f"{shop.console_url}/account/instances/{lonely}/usage")
-    await expect(page.get_by_test_id("history-latency").locator("canvas")).to_be_visible()
+    await expect(page.get_by_test_id("history-latency").locator("canvas")).to_be_visible(timeout=_PATIENCE_MS)
 
     shown = """() => {
         const canvas = document.querySelector('[data-testid=history-latency] .nicegui-echart');
@@ -199,7 +222,7 @@ async def test_one_point_of_latency_can_be_seen(page: Page, shop: Rig) -> None:
         const dots = painted.filter((one) => one.type === 'circle' || (one.shape?.symbolType === 'circle'));
         return known.length === 1 && dots.some((one) => !one.invisible && one.getBoundingRect().width > 0);
     }"""
-    await page.wait_for_function(shown)
+    await page.wait_for_function(shown, timeout=_PATIENCE_MS)
 
 
 async def test_the_audit_log_is_said_as_people_read_it(signed_in: Page, shop: Rig) -> None:
