@@ -48,7 +48,7 @@ _ACTOR = "demo"
 _SECOND_ORG = "second-company"
 _CREDITS = 100_000
 _MARK_UP_PERCENT = 20
-_SENT_WITHIN_S = 30.0
+_SENT_WITHIN_S = 90.0
 _ORIGINS: dict[KeyKind, list[str]] = {"secret": [], "widget": [DEMO_ORIGIN]}
 
 
