@@ -44,8 +44,6 @@ class Watched(Protocol):
 
 
 _EVERY_S = 1.0
-_LAG = gauge(registry.LAG)
-_STALLED = gauge(registry.STALLED_SECONDS)
 
 
 class Watchdog:
@@ -58,6 +56,7 @@ class Watchdog:
         worker: WorkerSettings,
     ) -> None:
         self._role = role
+        self._lag_gauge, self._stalled = gauge(registry.LAG), gauge(registry.STALLED_SECONDS)
         self._kafka = kafka
         self._stall_s = worker.stall_timeout_ms / 1000
         self._task: asyncio.Task[None] | None = None
@@ -132,7 +131,7 @@ class Watchdog:
         for partition, fences in self._role.fences().items():
             for topic, fence in fences.items():
                 behind = max(0, ends.get((topic, partition), 0) - fence)
-                _LAG.labels(self._role.name, topic, partition).set(behind)
+                self._lag_gauge.labels(self._role.name, topic, partition).set(behind)
                 lag += behind
                 at, since = self._moved.get((topic, partition), (-1, now))
                 if fence != at or not behind:
@@ -147,12 +146,12 @@ class Watchdog:
                     os._exit(EXIT_UNSAFE)
         self._lag = lag
         self._forget_all_but({(t, p) for p, fences in self._role.fences().items() for t in fences})
-        _STALLED.labels(self._role.name).set(longest)
+        self._stalled.labels(self._role.name).set(longest)
 
     def _forget_all_but(self, owned: set[tuple[str, int]]) -> None:
         """Whoever has the others now tells their lag: told twice, the sum of all would be wrong."""
         for topic, partition in self._told - owned:
-            _LAG.remove(self._role.name, topic, str(partition))
+            self._lag_gauge.remove(self._role.name, topic, str(partition))
             self._moved.pop((topic, partition), None)
         self._told = owned
 

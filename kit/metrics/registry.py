@@ -51,19 +51,10 @@ STALLED_SECONDS = level(
 DEAD_LETTERS = count(
     "runmeter_dead_letters",
     "records",
-    "metering warehouse ingestion",
+    "metering warehouse billing exports ingestion",
     "Records refused for good",
-    role=among("metering", "warehouse", "ingestion"),
-    reason=among(
-        "empty_value",
-        "undecodable",
-        "invalid_event",
-        "invalid_correction",
-        "invalid_command",
-        "wrong_partition",
-        "unknown_price_version",
-        "too_late",
-    ),
+    role=_WORKERS,
+    reason=bounded("the workers' reasons"),
 )
 
 METERING_APPLIED = count(

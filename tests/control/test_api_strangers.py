@@ -28,7 +28,7 @@ from schemas import topics
 from schemas.events import DeadLetter
 
 #: Names that mean something within the caller's own tenant only.
-OWN_NAMES = {"code", "model", "slug", "version"}
+OWN_NAMES = {"code", "kind", "model", "slug", "version"}
 #: Who posts there is known by a signature, not by a token.
 SIGNED = {"/api/v1/webhooks/stripe", "/api/v1/webhooks/saleor"}
 #: Reads, although it is a POST: a question does not belong into a URL.
@@ -71,6 +71,9 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
     status, grant = await market.call(market.operator, "POST", "/grants", given, **key_of_grant)
     assert status == 201, grant
     _, invited = await market.call(owner, "POST", "/account/team/invitations", invitation)
+    mail = {"kind": "email", "name": "Us", "addresses": ["us@example.com"]}
+    status, channel = await market.call(owner, "POST", "/alerts/channels", mail)
+    assert status == 201, channel
     return {
         "org_id": (await market.call(owner, "GET", "/account"))[1]["org_id"],
         "user_id": await market.member(owner, "member"),
@@ -80,6 +83,9 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
         "run_id": run["run_id"],
         "source_id": source["source_id"],
         "connector_id": connector["connector_id"],
+        "channel_id": channel["channel_id"],
+        # Nothing was told yet; whose it would be is found before it is.
+        "delivery_id": "delivery_of_nobody",
         "conversation_id": told[0]["conversation_id"],
         "key_id": keys[0]["key_id"],
         "subscription_id": subscriptions[0]["subscription_id"],
