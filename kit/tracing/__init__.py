@@ -74,7 +74,8 @@ def span(
 
 def sending(topic: str) -> AbstractContextManager[Span]:
     """Return the span of a record being published; nothing where no trace is recorded."""
-    if _tracer is None or not trace.get_current_span().is_recording():
+    # What caused it may have ended: events are often published by tasks of their own.
+    if _tracer is None or not trace.get_current_span().get_span_context().trace_flags.sampled:
         return _NOTHING
     named: dict[str, Value] = {"messaging.system": "kafka", "messaging.destination.name": topic}
     return _spanning(_tracer, f"publish {topic}", SpanKind.PRODUCER, named)

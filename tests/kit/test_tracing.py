@@ -97,6 +97,22 @@ def test_what_is_sent_on_names_the_span_that_sends(spans: InMemorySpanExporter) 
     assert sent.parent == run.context
 
 
+async def test_what_a_task_sends_after_its_cause_has_ended_is_of_the_trace(
+    spans: InMemorySpanExporter,
+) -> None:
+    async def send() -> str:
+        with tracing.sending("usage.tokens"):
+            return tracing.traceparent()
+
+    with tracing.span("chat"):
+        task = asyncio.create_task(send())
+    told = await task
+
+    chat, sent = spans.get_finished_spans()
+    assert sent.parent == chat.context
+    assert told.split("-")[2] == f"{sent.context.span_id:016x}"
+
+
 def recorded(ratio: float, *, edge: bool, flag: str) -> bool:
     provider = TracerProvider(sampler=exporting._sampler(ratio, edge=edge), shutdown_on_exit=False)
     parent = tracing.received(f"00-{2**127:032x}-{1:016x}-{flag}")

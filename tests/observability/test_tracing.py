@@ -39,11 +39,15 @@ async def test_one_trace_holds_every_station_of_a_run(observed: Observed) -> Non
     assert answer.status_code == 200, answer.text
     run_id = answer.json()["run_id"]
 
-    def whole() -> bool:
+    def missing() -> dict[str, set[str]]:
         found = observed.receiver.of(trace_id)
-        return all(names <= {span.name for span in found[service]} for service, names in STATIONS.items())
+        lacks = {service: names - {s.name for s in found[service]} for service, names in STATIONS.items()}
+        return {service: names for service, names in lacks.items() if names}
 
-    await until(whole, "the trace is whole")
+    try:
+        await until(lambda: not missing())
+    except AssertionError:
+        raise AssertionError(f"the trace lacks {missing()}") from None
     spans = [span for found in observed.receiver.of(trace_id).values() for span in found]
     by_id = {span.span_id: span for span in spans}
     entry = next(span for span in spans if span.name == "POST /v1/runs")
