@@ -85,7 +85,9 @@ class Reconciler:
             log.info("a request is too old", extra={"request": request.request_id})
             return
         report = await self._done(request)
-        self._seen.note(report)
+        if not (request.only_org_id or request.since_ms):
+            # What is said of a part would stand for the whole.
+            self._seen.note(report)
         await self._publisher.publish(topics.RECONCILIATIONS, report.tenant_id, report)
 
     async def _done(self, request: ReconciliationRequest) -> Reconciliation:
