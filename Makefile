@@ -70,8 +70,8 @@ down: ## Stop the stack
 	@$(BIN)/runmeter down $(ARGS)
 
 test: setup browser ## Run every test (ARGS="-k name" is passed on)
-	@# Much of a test is waiting. Files stay together, and so does all that needs the whole stack.
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(ARGS)
+	@# Much of a test is waiting. The order is that of `tests/whole_stack.py`.
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(ENV_STAMP) ## Check style and formatting
 	@$(BIN)/ruff check .

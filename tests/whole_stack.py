@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ QA_CONSOLE = "console.qa.runmeter.example"
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
     """The whole stack, as `runmeter up --detach --json` shows it, with its `data_dir`.
 
     It expects Stripe and a Saleor shop at `stripe_port` and `saleor_port`; a test may put them there. People
@@ -47,6 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             check=False,
         )
 
+    until_its_tests_are_over(request, partial(runmeter, "down"))
     started = runmeter("up", "--detach", "--json")
     try:
         assert started.returncode == 0, started.stderr
@@ -55,16 +59,43 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         runmeter("down")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the processes that share the tests one alone starts a whole stack, which takes longest."""
+#: What a test of each kind starts that is too much to run twice, or beside the other.
+_WHOLE = ("stack", "observed")
+_ENDS: pytest.StashKey[dict[str, Callable[[], object]]] = pytest.StashKey()
+
+
+def until_its_tests_are_over(request: pytest.FixtureRequest, end: Callable[[], object]) -> None:
+    """Call `end` when the next test needs the fixture no more: a whole stack that idles costs half a core."""
+    assert request.fixturename is not None
+    request.config.stash.setdefault(_ENDS, {})[request.fixturename] = end
+
+
+# Before xdist's own, which reads the marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep files together, and all that needs a whole stack, which takes longest and so begins first."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("stack",))  # type: ignore[union-attr]
+    items.sort(key=lambda item: _group(item) not in _WHOLE)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say so where the groups are not kept, which else shows only in the hours."""
+    option = session.config.option
+    if getattr(option, "loadgroup", False) and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("this pytest and this pytest-xdist know different names of a test")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is not None and _group(nextitem) == _group(item):
+        return
+    if end := item.config.stash.get(_ENDS, {}).pop(_group(item), None):
+        end()
 
 
 def _group(item: pytest.Item) -> str:
     used = getattr(item, "fixturenames", ())
     if "stack" in used or item.path.is_relative_to(_BROWSER_TESTS):
         return "stack"
-    return "observed" if "observed" in used else str(item.path)
+    return "observed" if "observed" in used else item.path.stem

@@ -20,7 +20,9 @@ function draw(figure) {
 /** A line needs two points to be seen: with few, or one, each is drawn as a dot. */
 function pointed({ values, shape }) {
   const known = values.filter((value) => value !== null).length;
-  return shape === "line" && known <= FEW ? { data: values, showSymbol: true, symbolSize: 7 } : { data: values };
+  // Else only the points whose time has a label beneath it are given one.
+  const dots = { showSymbol: true, showAllSymbol: true, symbolSize: 7 };
+  return { data: values, ...(shape === "line" && known <= FEW && dots) };
 }
 
 function drawAll(again) {

@@ -6,6 +6,7 @@ request, so a key that carries either asks for `secret/data/secret/data/…` and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ from stack.secrets.manifests import Manifest, Text
 STORES = ("SecretStore", "ClusterSecretStore")
 _SECRETS = ("ExternalSecret",)
 _API = "external-secrets.io/"
+#: How a file of destinations names the variable that holds a secret (`kit/settings/exports.py`).
+_NAMED = re.compile(r"""^\s*\w+_env\s*=\s*["'](\w+)["']""", re.MULTILINE)
 #: Without these a production process works with a default of development.
 REQUIRED = (
     "RUNMETER_CLICKHOUSE_PASSWORD",
@@ -69,8 +72,9 @@ def lint(manifests: Sequence[Manifest]) -> list[Finding]:
             found.append(_at(manifest, None, f"apiVersion is {api!r}", f"write {_API}v1"))
     for store in stores.values():
         found += _store(store)
+    known = known_variables(manifests)
     for manifest in secrets:
-        found += _secret(manifest, stores)
+        found += _secret(manifest, stores, known)
     found += _missing(secrets)
     return sorted(found, key=lambda finding: (finding.path, finding.line, finding.message))
 
@@ -91,19 +95,28 @@ def references(manifests: Sequence[Manifest]) -> list[Reference]:
     ]
 
 
-@cache
-def known_variables() -> frozenset[str]:
-    """Return every environment variable that a service reads."""
-    return frozenset(name for name, _ in _variables())
+def known_variables(manifests: Sequence[Manifest] = ()) -> frozenset[str]:
+    """Return every environment variable that a service reads, a file of destinations' among them."""
+    return frozenset(name for name, _ in _variables()) | _named(manifests)
 
 
-@cache
-def secret_variables() -> frozenset[str]:
+def secret_variables(manifests: Sequence[Manifest] = ()) -> frozenset[str]:
     """Return those whose values are secrets."""
-    return frozenset(name for name, secret in _variables() if secret)
+    return frozenset(name for name, secret in _variables() if secret) | _named(manifests)
 
 
-def _variables() -> Iterator[tuple[str, bool]]:
+def _named(manifests: Sequence[Manifest]) -> frozenset[str]:
+    files = [m.at("data") for m in manifests if m.kind == "ConfigMap"]
+    texts = [str(text) for data in files if isinstance(data, dict) for text in data.values()]
+    return frozenset(name for text in texts for name in _NAMED.findall(text))
+
+
+@cache
+def _variables() -> tuple[tuple[str, bool], ...]:
+    return tuple(_declared())
+
+
+def _declared() -> Iterator[tuple[str, bool]]:
     for kind in vars(settings).values():
         if isinstance(kind, type) and issubclass(kind, BaseSettings) and kind is not BaseSettings:
             prefix = kind.model_config.get("env_prefix", "")
@@ -124,7 +137,7 @@ def _store(store: Manifest) -> Iterator[Finding]:
         yield _at(store, path, f"the mount {path!r} carries `data`", "name the mount alone")
 
 
-def _secret(manifest: Manifest, stores: dict[str, Manifest]) -> Iterator[Finding]:
+def _secret(manifest: Manifest, stores: dict[str, Manifest], known: frozenset[str]) -> Iterator[Finding]:
     named = manifest.at("spec", "secretStoreRef", "name")
     store = stores.get(str(named or ""))
     if store is None:
@@ -132,7 +145,7 @@ def _secret(manifest: Manifest, stores: dict[str, Manifest]) -> Iterator[Finding
     mount = str(store.at("spec", "provider", "vault", "path") or "") if store else ""
     seen: set[str] = set()
     for item in _data(manifest):
-        yield from _field(manifest, item, mount, seen)
+        yield from _field(manifest, item, mount, seen, known)
     if manifest.at("spec", "dataFrom"):
         yield _at(
             manifest,
@@ -145,14 +158,16 @@ def _secret(manifest: Manifest, stores: dict[str, Manifest]) -> Iterator[Finding
         yield _at(manifest, None, "it fetches nothing", "add `data`, or delete it")
 
 
-def _field(manifest: Manifest, item: dict[str, Any], mount: str, seen: set[str]) -> Iterator[Finding]:
+def _field(
+    manifest: Manifest, item: dict[str, Any], mount: str, seen: set[str], known: frozenset[str]
+) -> Iterator[Finding]:
     name, remote = _text(item.get("secretKey")), _remote(item)
     key, field = _text(remote.get("key")), remote.get("property")
     if not name:
         yield _at(manifest, key, "a field without `secretKey`", "name the variable it fills")
     elif name in seen:
         yield _at(manifest, name, f"{name} stands there twice", "delete one of them")
-    elif name not in known_variables():
+    elif name not in known:
         yield _at(manifest, name, f"no service reads {name}", "see .env.example for the variables there are")
     seen.add(name)
     if not key:

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 from deployment_files import BASE, DOCKER, compose, manifests, of_kind, profile, workloads
 
+from kit.metrics import registry
 from kit.settings import ClickHouseSettings, KafkaSettings
-from streams import watchdog
 from streams.warehouse.migrate import migrations
 
 CLUSTER = ElementTree.parse(DOCKER / "clickhouse" / "cluster.xml").getroot()
@@ -67,6 +67,6 @@ def test_what_workers_are_scaled_by_is_measured() -> None:
     assert set(workloads(documents)) - set(scalers) == {"console-api", "console", "relay"}
     for role in ("metering", "warehouse"):
         query = scalers[role]["spec"]["triggers"][0]["metadata"]["query"]
-        assert query == f'sum({watchdog._LAG._name}{{role="{role}"}})'
+        assert query == f'sum({registry.LAG.name}{{role="{role}"}})'
     for name, budget in of_kind(documents, "PodDisruptionBudget").items():
         assert budget["spec"]["maxUnavailable"] == 1, name

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from containers import environment
 from observed_stack import Observed, command
 from otlp_receiver import Receiver
+from whole_stack import until_its_tests_are_over
 
 TOKEN = "Bearer otlp-5bd2"
 #: So that billing records are made and told, too.
@@ -17,7 +19,7 @@ url = "{}"
 
 
 @pytest.fixture(scope="session")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+def observed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     data_dir, receiver = tmp_path_factory.mktemp("observed"), Receiver(TOKEN)
     exports = tmp_path_factory.mktemp("exports") / "exports.toml"
     exports.write_text(_EXPORTS.format(tmp_path_factory.mktemp("lake")))
@@ -28,6 +30,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         "RUNMETER_OTLP_HEADERS": f"Authorization={TOKEN}",
         "RUNMETER_OTLP_EXPORT_INTERVAL_MS": "100",
     }
+    until_its_tests_are_over(request, partial(command, env, "down"))
     started = command(env, "up", "--detach", "--json")
     try:
         assert started.returncode == 0, started.stderr

@@ -83,10 +83,18 @@ def test_our_own_manifests_sync(ours: list[Manifest], store: KvServer) -> None:
 def test_every_secret_that_production_needs_is_there_and_is_a_secret(ours: list[Manifest]) -> None:
     given = {str(reference.secret_key) for reference in references(ours)}
     assert set(REQUIRED) <= given
-    assert set(REQUIRED) <= secret_variables()
+    assert set(REQUIRED) <= secret_variables(ours)
     # A URL may carry a password, too.
-    assert given <= secret_variables() | {"RUNMETER_REDIS_URL"}
-    assert given <= known_variables()
+    assert given <= secret_variables(ours) | {"RUNMETER_REDIS_URL"}
+    assert given <= known_variables(ours)
+
+
+def test_a_secret_that_no_destination_names_is_found(ours: list[Manifest]) -> None:
+    """An exporter's variables are those that its file of destinations names."""
+    without = [manifest for manifest in ours if manifest.kind != "ConfigMap"]
+    said = [str(finding) for finding in lint(without)]
+    assert ["ARCHIVE_KEY" in said[0], "ARCHIVE_SECRET" in said[1]] == [True, True]
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize(
