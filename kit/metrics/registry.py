@@ -51,7 +51,7 @@ STALLED_SECONDS = level(
 DEAD_LETTERS = count(
     "runmeter_dead_letters",
     "records",
-    "metering warehouse billing exports ingestion",
+    "metering warehouse exports ingestion",
     "Records refused for good",
     role=_WORKERS,
     reason=bounded("the workers' reasons"),
