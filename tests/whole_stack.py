@@ -31,6 +31,8 @@ def stack(
     outside = free_ports("stripe_port", "saleor_port", "qa_console_port")
     qa_console = f"http://{QA_CONSOLE}:{outside['qa_console_port']}/sign-in/callback"
     settings = {
+        # A run goes on without what is not found in time, and a noisy neighbour must not decide that.
+        "RUNMETER_RUNNER_RETRIEVAL_TIMEOUT_MS": "60000",
         "RUNMETER_ISSUER_CLIENTS": f"runmeter-console={qa_console}",
         "RUNMETER_STRIPE_API_KEY": "sk_test_4242",
         "RUNMETER_STRIPE_TENANT_ID": "tenant_demo",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from console.calls.team import AuditEntry
+from console.components.short_id import shortened
 from console.components.status import said
 from console.formats import Locale
 
@@ -14,6 +15,12 @@ from console.formats import Locale
 Shape = Literal["text", "moment", "id"]
 
 _ACTIONS = {
+    "alert_channel.change": "Changed where alerts go",
+    "alert_channel.create": "Added where alerts go",
+    "alert_channel.delete": "Removed where alerts go",
+    "alert_channel.test": "Tried where alerts go",
+    "alert_delivery.retry": "Sent an alert again",
+    "alert_rule.change": "Changed an alert",
     "api_key.create": "Created a key",
     "api_key.change": "Changed a key",
     "api_key.rotate": "Replaced a key",
@@ -22,6 +29,7 @@ _ACTIONS = {
     "connector.change": "Changed a connector",
     "connector.delete": "Removed a connector",
     "conversation.delete": "Deleted a conversation",
+    "dead_letter.replay": "Replayed a dead letter",
     "grant.issue": "Gave credits",
     "grant.void": "Took credits back",
     "grant.refund": "Took back refunded credits",
@@ -32,6 +40,7 @@ _ACTIONS = {
     "knowledge.change": "Changed knowledge",
     "knowledge.delete": "Deleted knowledge",
     "knowledge.resync": "Read knowledge again",
+    "knowledge.schedule": "Changed when knowledge is read again",
     "meter.create": "Defined a meter",
     "meter.delete": "Deleted a meter",
     "order.abandoned": "Let an order lapse",
@@ -47,11 +56,16 @@ _ACTIONS = {
     "price_book.publish": "Published a price book",
     "price_schedule.change": "Changed when prices apply",
     "product.put": "Changed a product",
+    "reconciliation.start": "Compared the stores",
+    "run.amend": "Corrected a run",
+    "run.rerate": "Priced a run again",
+    "run.void": "Took back a run's charge",
     "secret.forget": "Forgot a secret",
     "secret.keep": "Kept a secret",
     "subscription.ended": "Ended a subscription",
     "subscription.paid": "Paid a subscription",
     "subscription.past_due": "Missed a payment",
+    "subscription.paused": "Paused a subscription",
     "subscription.told": "Changed a subscription",
     "team.invite": "Invited somebody",
     "team.join": "Joined",
@@ -66,6 +80,8 @@ _TARGETS = {
     "api_key": "Key",
     "knowledge_source": "Source",
     "topup": "Top-up",
+    "alert_channel": "Way",
+    "alert_rule": "Alert",
     "webhook_delivery": "Webhook",
 }
 _LABELS = {
@@ -85,6 +101,8 @@ _LABELS = {
     "withdrawn_from": "Withdrawn",
     "threshold": "Below credits",
 }
+#: What is named by a word of ours, not by an id.
+_BY_WORD = ("alert_rule",)
 _DURATIONS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -120,6 +138,8 @@ def target_of(entry: AuditEntry, names: Names) -> Detail:
     """Return what it was done to: its name, or its kind with its id."""
     name = names.of(entry.target_id) or _own_name(entry)
     kind = _TARGETS.get(entry.target_kind, said(entry.target_kind))
+    if entry.target_kind in _BY_WORD:
+        name = said(entry.target_id)
     return Detail(kind, name) if name else Detail(kind, entry.target_id, "id")
 
 
@@ -145,7 +165,9 @@ def _detail(key: str, value: Any, names: Names, shown: Locale, currency: str) ->
     if isinstance(value, int):
         return _number(key, value, shown, currency)
     if isinstance(value, list):
-        return Detail(_label(key), ", ".join(str(one) for one in value)[:200])
+        ids = key == "channels"
+        said_each = (names.of(str(one)) or (shortened(str(one)) if ids else str(one)) for one in value)
+        return Detail(_label(key), ", ".join(said_each)[:200])
     if isinstance(value, dict):
         return Detail(_label(key), ", ".join(said(str(name)) for name in value)[:200])
     text = str(value)

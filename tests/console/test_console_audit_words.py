@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from console.formats import Locale
 from console.pages.audit_words import Detail, Names, action_of, details_of, target_of
 
 EN = Locale("en")
+ROOT = Path(__file__).parents[2]
+ACTION = re.compile(r"[a-z_]+\.[a-z_]+")
 
 
 def entry(
@@ -34,11 +39,37 @@ def entry(
             Detail("Origins", "https://a.example, https://b.example"),
         ),
         ({"plan_id": "plan_0123456789abcdef"}, Detail("Plan", "plan_0123456789abcdef", "id")),
+        ({"channels": ["ach_01m8gqg453kzwnbe96q54sd59k"]}, Detail("Channels", "ach_01m8g…d59k")),
         ({"ceiling_minor": 4_900, "currency": ""}, Detail("At most a month", "$49.00")),
     ],
 )
 def test_a_detail_is_said_as_people_read_it(details: dict[str, Any], said: Detail) -> None:
     assert details_of(entry(**details), Names(), EN) == [said]
+
+
+def actions() -> set[str]:
+    """Return every action that the console API notes by its name."""
+    found: set[str] = set()
+    for source in (ROOT / "console_api").rglob("*.py"):
+        for call in ast.walk(ast.parse(source.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) in (
+                "record",
+                "_audit",
+            ):
+                texts = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+                found |= {text for text in texts if isinstance(text, str) and ACTION.fullmatch(text)}
+    return found
+
+
+def test_every_action_has_words() -> None:
+    assert len(actions()) > 40
+    without = {action for action in actions() if ":" in action_of(entry(action))}
+    assert without == set()
+
+
+def test_what_is_named_by_a_word_is_said_by_it() -> None:
+    changed = entry("alert_rule.change", "alert_rule", "balance_low")
+    assert target_of(changed, Names()) == Detail("Alert", "Balance low")
 
 
 def test_what_is_empty_is_left_out() -> None:
