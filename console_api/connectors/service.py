@@ -28,8 +28,8 @@ from console_api.control.directory import service as directory
 from console_api.control.errors import Conflict
 from console_api.control.plane import ControlPlane, reading, writing
 from console_api.control.vault import service as vault
-from console_api.database.tables import Connector, Instance
-from console_api.keys.repository import instance as find_instance
+from console_api.database.tables import Connector
+from console_api.instances.owned import own_instance
 from kit.clock import new_id
 from kit.connectors import KINDS
 from kit.connectors.outbound import Outbound
@@ -60,7 +60,7 @@ async def listed(
     session: AsyncSession, outbound: Outbound, principal: Principal, instance_id: str
 ) -> ConnectorList:
     """Return an instance's connectors. Raises `NotFound` for another's instance."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     rows = await repository.of_instance(session, instance_id)
     return ConnectorList(
         connectors=[_view(row) for row in rows], max_connectors=outbound.settings.max_per_instance
@@ -71,7 +71,7 @@ async def one(
     session: AsyncSession, principal: Principal, instance_id: str, connector_id: str
 ) -> ConnectorView:
     """Return one connector. Raises `NotFound`."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     return _view(await _connector(session, instance_id, connector_id))
 
 
@@ -86,7 +86,7 @@ async def create(
 ) -> ConnectorView:
     """Make a connector. Raises `Forbidden`, `NotFound`, `InvalidRequest`, `Conflict`."""
     _may_change(principal)
-    owner = await _own_instance(session, principal, instance_id, lock=True)
+    owner = await own_instance(session, principal, instance_id, lock=True)
     if owner.status == "ended":
         raise Conflict("The instance has ended; it calls nothing any more.")
     if await repository.count(session, instance_id) >= outbound.settings.max_per_instance:
@@ -131,7 +131,7 @@ async def change(
 ) -> ConnectorView:
     """Change a connector. Raises `Forbidden`, `NotFound`, `InvalidRequest`."""
     _may_change(principal)
-    owner = await _own_instance(session, principal, instance_id, lock=True)
+    owner = await own_instance(session, principal, instance_id, lock=True)
     row = await _connector(session, instance_id, connector_id, lock=True)
     kind, now_ms = KINDS[row.kind], control.clock()
     row.name = wanted.name or row.name
@@ -156,7 +156,7 @@ async def delete(
 ) -> None:
     """Delete a connector and its credentials."""
     _may_change(principal)
-    owner = await _own_instance(session, principal, instance_id, lock=True)
+    owner = await own_instance(session, principal, instance_id, lock=True)
     row = await _connector(session, instance_id, connector_id, lock=True)
     now_ms = control.clock()
     await forget(session, row, principal.subject, now_ms)
@@ -176,7 +176,7 @@ async def test(
     """Try a connector without changing anything over there; no transaction is open meanwhile."""
     _may_change(principal)
     async with reading(control) as session:
-        await _own_instance(session, principal, instance_id)
+        await own_instance(session, principal, instance_id)
         row = await _connector(session, instance_id, connector_id)
         version, kind = row.version, KINDS[row.kind]
         name, settings = row.name, row.settings
@@ -248,15 +248,6 @@ def _forget_test(row: Connector) -> None:
 
 def _may_change(principal: Principal) -> None:
     roles.require(principal, "member", "To change a connector")
-
-
-async def _own_instance(
-    session: AsyncSession, principal: Principal, instance_id: str, *, lock: bool = False
-) -> Instance:
-    found = await find_instance(session, principal.tenant_id, principal.org_id, instance_id, lock=lock)
-    if found is None:
-        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
-    return found
 
 
 async def _connector(

@@ -23,8 +23,8 @@ from console_api.conversations.models import (
     TurnView,
 )
 from console_api.conversations.running import Conversations
-from console_api.database.tables import Conversation, Instance, Turn
-from console_api.keys.repository import instance as find_instance
+from console_api.database.tables import Conversation, Turn
+from console_api.instances.owned import own_instance
 from kit.problems import NotFound, Unavailable
 from schemas import keys
 from schemas.conversations import Rating
@@ -44,7 +44,7 @@ async def page(
     now_ms: int,
 ) -> ConversationPage:
     """Return a page of an instance's conversations, the latest first. Raises `NotFound`."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
     rows = await repository.page(session, instance_id, now_ms, after, limit + 1)
     shown = rows[:limit]
@@ -60,7 +60,7 @@ async def one(
     session: AsyncSession, principal: Principal, instance_id: str, conversation_id: str, now_ms: int
 ) -> Transcript:
     """Return what was said in a conversation. Raises `NotFound`."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _conversation(session, instance_id, conversation_id, now_ms)
     said = await repository.turns(session, conversation_id)
     return Transcript(**_view(row).model_dump(), transcript=[_turn(turn) for turn in said])
@@ -80,7 +80,7 @@ async def delete(
     Its memory goes first: if that cannot be reached, nothing is deleted and the caller is told to try again.
     """
     roles.require(principal, "member", "To delete a conversation")
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _conversation(session, instance_id, conversation_id, now_ms, lock=True)
     try:
         await conversations.redis.delete(keys.conversation(instance_id, conversation_id))
@@ -101,13 +101,6 @@ async def delete(
         at_ms=now_ms,
         instance_id=instance_id,
     )
-
-
-async def _own_instance(session: AsyncSession, principal: Principal, instance_id: str) -> Instance:
-    found = await find_instance(session, principal.tenant_id, principal.org_id, instance_id)
-    if found is None:
-        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
-    return found
 
 
 async def _conversation(

@@ -14,16 +14,6 @@ def add(session: AsyncSession, row: ApiKey) -> None:
     session.add(row)
 
 
-async def instance(
-    session: AsyncSession, tenant_id: str, org_id: str, instance_id: str, *, lock: bool = False
-) -> Instance | None:
-    """Return an instance of the tenant's, and of the org's unless that is empty."""
-    query = select(Instance).where(Instance.instance_id == instance_id, Instance.tenant_id == tenant_id)
-    if org_id:
-        query = query.where(Instance.org_id == org_id)
-    return await session.scalar(query.with_for_update() if lock else query)
-
-
 async def page(
     session: AsyncSession, instance_id: str, after: tuple[int, str] | None, limit: int
 ) -> Sequence[ApiKey]:

@@ -15,6 +15,7 @@ from console_api.control.errors import Conflict
 from console_api.control.outbox import service as outbox
 from console_api.control.projections.records import instance_record
 from console_api.database.tables import ApiKey, Instance
+from console_api.instances.owned import own_instance
 from console_api.keys import repository
 from console_api.keys.models import (
     Active,
@@ -46,7 +47,7 @@ async def page(
     now_ms: int,
 ) -> KeyPage:
     """Return a page of an instance's keys, newest first. Raises `NotFound` for another's instance."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
     rows = await repository.page(session, instance_id, after, limit + 1)
     shown = rows[:limit]
@@ -65,7 +66,7 @@ async def create(
     _may_change(principal)
     if 0 < wanted.expires_at_ms <= now_ms:
         raise InvalidRequest("The key would have expired already; give a later expires_at_ms, or 0.")
-    owner = await _own_instance(session, principal, instance_id, lock=True)
+    owner = await own_instance(session, principal, instance_id, lock=True)
     row, key = await mint(session, owner, wanted, actor=principal.subject, at_ms=now_ms)
     return _shown(row, key, now_ms)
 
@@ -99,7 +100,7 @@ async def change(
 ) -> Key:
     """Give a live key another name, or a widget's key other origins, which count at once."""
     _may_change(principal)
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _key(session, instance_id, key_id)
     if _status(row, now_ms) != "active":
         raise Conflict(f"The key is {_status(row, now_ms)}; create a new one.")
@@ -118,7 +119,7 @@ async def change(
 
 async def own_key(session: AsyncSession, principal: Principal, instance_id: str, key_id: str) -> ApiKey:
     """Return a key of the caller's instance. Raises `NotFound`."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     return await _key(session, instance_id, key_id)
 
 
@@ -127,7 +128,7 @@ async def rotate(
 ) -> ShownKey:
     """Replace a live key by one like it; the old one stays valid for the grace period."""
     _may_change(principal)
-    owner = await _own_instance(session, principal, instance_id, lock=True)
+    owner = await own_instance(session, principal, instance_id, lock=True)
     old = await _key(session, instance_id, key_id)
     if _status(old, now_ms) != "active":
         raise Conflict(f"The key is {_status(old, now_ms)}; create a new one.")
@@ -156,7 +157,7 @@ async def revoke(
 ) -> None:
     """Revoke a key at once and for good. Doing it again changes nothing."""
     _may_change(principal)
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _key(session, instance_id, key_id)
     if row.revoked_at_ms:
         return
@@ -204,15 +205,6 @@ def _entitlements(record: InstanceRecord) -> EntitlementsView:
 
 def _may_change(principal: Principal) -> None:
     roles.require(principal, "member", "To change keys")
-
-
-async def _own_instance(
-    session: AsyncSession, principal: Principal, instance_id: str, *, lock: bool = False
-) -> Instance:
-    found = await repository.instance(session, principal.tenant_id, principal.org_id, instance_id, lock=lock)
-    if found is None:
-        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
-    return found
 
 
 async def _key(session: AsyncSession, instance_id: str, key_id: str) -> ApiKey:

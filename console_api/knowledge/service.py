@@ -19,7 +19,7 @@ from console_api.auth.models import Principal
 from console_api.control.errors import Conflict
 from console_api.control.plane import ControlPlane, reading, writing
 from console_api.database.tables import Instance, KnowledgeSource
-from console_api.keys.repository import instance as find_instance
+from console_api.instances.owned import own_instance
 from console_api.knowledge import repository, requests
 from console_api.knowledge.models import (
     Answer,
@@ -70,7 +70,7 @@ async def page(
     cursor: str | None,
 ) -> SourcePage:
     """Return a page of an instance's sources, newest first. Raises `NotFound` for another's instance."""
-    owner = await _own_instance(session, principal, instance_id)
+    owner = await own_instance(session, principal, instance_id)
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
     rows = await repository.page(session, instance_id, after, limit + 1)
     shown = rows[:limit]
@@ -86,7 +86,7 @@ async def page(
 
 async def source(session: AsyncSession, principal: Principal, instance_id: str, source_id: str) -> Source:
     """Return one source. Raises `NotFound`."""
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     return _view(await _source(session, instance_id, source_id))
 
 
@@ -102,7 +102,7 @@ async def chunks(
 ) -> PiecePage:
     """Return what was read of a source, as it is read now. Raises `NotFound`, `KnowledgeAway`."""
     async with reading(control) as session:
-        owner = await _own_instance(session, principal, instance_id)
+        owner = await own_instance(session, principal, instance_id)
         row = await _source(session, instance_id, source_id)
     place = Place(tenant_id=owner.tenant_id, instance_id=instance_id, source_id=source_id)
     with _away_told():
@@ -151,7 +151,7 @@ async def resync(
 ) -> Source:
     """Read a source anew; what was known of it stays until that is done. Raises `Conflict`."""
     _may_change(principal)
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _source(session, instance_id, source_id, lock=True)
     if row.deleted_at_ms:
         raise Conflict("The source is being deleted.")
@@ -172,7 +172,7 @@ async def change(
 ) -> Source:
     """Change how often a source is read anew. Raises `Conflict` for one that never changes."""
     _may_change(principal)
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _source(session, instance_id, source_id, lock=True)
     if row.kind not in ("url", "site") and wanted.resync_hours:
         raise Conflict("Only an address or a site is read anew by itself; other sources never change.")
@@ -189,7 +189,7 @@ async def delete(
 ) -> Source:
     """Delete a source, its bytes and its chunks. Doing it again changes nothing."""
     _may_change(principal)
-    await _own_instance(session, principal, instance_id)
+    await own_instance(session, principal, instance_id)
     row = await _source(session, instance_id, source_id, lock=True)
     if not row.deleted_at_ms:
         await requests.ask_to_delete(session, row, principal.subject, now_ms)
@@ -201,7 +201,7 @@ async def search(
 ) -> Answer:
     """Return what the instance knows about a question. Raises `KnowledgeAway`."""
     async with reading(control) as session:
-        owner = await _own_instance(session, principal, instance_id)
+        owner = await own_instance(session, principal, instance_id)
     with _away_told():
         made = await knowledge.embedder.embed([asked.query])
         hits = await knowledge.store.search(
@@ -236,7 +236,7 @@ async def _add(
 ) -> Source:
     _may_change(principal)
     async with reading(control) as session:
-        owner = await _own_instance(session, principal, row.instance_id)
+        owner = await own_instance(session, principal, row.instance_id)
         await _has_room(session, knowledge, owner, 0)
     row.tenant_id, row.org_id = owner.tenant_id, owner.org_id
     try:
@@ -244,7 +244,7 @@ async def _add(
             most = knowledge.settings.max_upload_bytes
             row.blob, row.size_bytes = await knowledge.blobs.put(row.source_id, content, most)
         async with writing(control) as session:
-            owner = await _own_instance(session, principal, row.instance_id, lock=True)
+            owner = await own_instance(session, principal, row.instance_id, lock=True)
             room = await _has_room(session, knowledge, owner, row.size_bytes)
             row.max_pages = min(row.max_pages, room.max_site_pages)
             repository.add(session, row)
@@ -282,15 +282,6 @@ def _title(wanted: NewSource) -> str:
 
 def _may_change(principal: Principal) -> None:
     roles.require(principal, "member", "To change what it knows")
-
-
-async def _own_instance(
-    session: AsyncSession, principal: Principal, instance_id: str, *, lock: bool = False
-) -> Instance:
-    found = await find_instance(session, principal.tenant_id, principal.org_id, instance_id, lock=lock)
-    if found is None:
-        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
-    return found
 
 
 async def _source(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,6 +56,8 @@ from schemas.partitioning import partition_of
 CREDIT = 1_000_000
 _HOUR_MS = 3_600_000
 _NOWHERE = "127.0.0.1:1"
+# The outbox looks for it all the time, and would say so in each test's report.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @dataclass
