@@ -18,5 +18,5 @@ async def test_a_page_can_be_used_by_everybody(console: Console, path: str, sche
         await (await console.first_instance()).tab(path.removeprefix("tab:"))
     else:
         await console.open(path)
-    await expect(console.page.get_by_test_id("loading")).to_have_count(0, timeout=15_000)
+    await expect(console.page.get_by_test_id("loading")).to_have_count(0)
     assert await axe.violations(console.page) == []

@@ -71,15 +71,13 @@ async def test_a_buyer_goes_all_the_way(visitor: Visit, http: aiohttp.ClientSess
         await expect(guest.get_by_role("heading", name="Island parcels")).to_be_visible()
         await guest.get_by_label("Your message").fill("How long does delivery to the islands take?")
         await guest.keyboard.press("Enter")
-        await expect(guest.locator(".message.assistant").last).to_contain_text(
-            "nine working days", timeout=60_000
-        )
+        await expect(guest.locator(".message.assistant").last).to_contain_text("nine working days")
         await guest.close()
 
     # All steps are done, by themselves; and every run so far is in the figures: to read the document was one.
     await instance.tab("")
-    await expect(page.get_by_test_id("runs")).to_have_text("4", timeout=30_000)
-    await expect(page.get_by_test_id("checklist")).to_have_count(0, timeout=60_000)
+    await expect(page.get_by_test_id("runs")).to_have_text("4")
+    await expect(page.get_by_test_id("checklist")).to_have_count(0)
     assert console.errors == []
 
 
@@ -119,5 +117,5 @@ async def test_the_widget_is_seen_at_work_where_it_is_set_up(visitor: Visit) -> 
     await widget.get_by_role("button", name="Open the chat").click()
     await widget.get_by_label("Your message").fill("Hello")
     await widget.get_by_label("Your message").press("Enter")
-    await expect(widget.locator(".message.assistant").last).not_to_have_text("", timeout=60_000)
+    await expect(widget.locator(".message.assistant").last).not_to_have_text("")
     assert console.errors == []

@@ -39,7 +39,7 @@ OPERATOR = "olga@example.com"
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_opens(console: Console, path: str) -> None:
     await console.open(path)
-    await expect(console.page.get_by_test_id("loading")).to_have_count(0, timeout=15_000)
+    await expect(console.page.get_by_test_id("loading")).to_have_count(0)
     await expect(console.page.get_by_test_id("error")).to_have_count(0)
     assert console.errors == []
     assert console.outside == []
@@ -49,7 +49,7 @@ async def test_a_page_opens(console: Console, path: str) -> None:
 async def test_a_tab_of_an_instance_opens(console: Console, tab: str) -> None:
     instance = await console.first_instance()
     await instance.tab(tab)
-    await expect(console.page.get_by_test_id("loading")).to_have_count(0, timeout=15_000)
+    await expect(console.page.get_by_test_id("loading")).to_have_count(0)
     await expect(console.page.get_by_test_id("error")).to_have_count(0)
     assert console.errors == []
     assert console.outside == []
@@ -59,7 +59,7 @@ async def test_a_tab_of_an_instance_opens(console: Console, tab: str) -> None:
 async def test_a_page_fits_a_phone(console: Console, path: str) -> None:
     await console.page.set_viewport_size({"width": 390, "height": 844})
     await console.open(path)
-    await expect(console.page.get_by_test_id("loading")).to_have_count(0, timeout=15_000)
+    await expect(console.page.get_by_test_id("loading")).to_have_count(0)
     assert await console.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
@@ -71,7 +71,7 @@ async def test_operators_pages_open_fit_a_phone_and_can_be_used_by_everybody(vis
             # Opened in it: colours that change take their time.
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             await console.open(path)
-            await expect(page.get_by_test_id("loading")).to_have_count(0, timeout=30_000)
+            await expect(page.get_by_test_id("loading")).to_have_count(0)
             await expect(page.get_by_test_id("error")).to_have_count(0)
             assert await axe.violations(page) == [], (path, scheme)
         await page.set_viewport_size({"width": 390, "height": 844})

@@ -1,4 +1,4 @@
-"""Ends an async test that waits for ever, and says where it does: a plugin.
+"""Ends an async test that waits for ever and says where, and is patient with browsers: a plugin.
 
 A signal's exception is lost if it comes while the loop runs a callback, so the bound is the loop's own. What
 even that does not end, `timeout_method` in pyproject.toml does, with the process.
@@ -13,8 +13,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
+from waiting import PATIENCE_S
 
 _BOUND_S = 540.0
+# Playwright's own five seconds are less than a busy machine needs for a page.
+expect.set_options(timeout=PATIENCE_S * 1_000)
 
 
 def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

@@ -108,7 +108,7 @@ async def apply(session: AsyncSession, event: SourceProgress) -> bool:
         row.next_sync_ms = event.occurred_at_ms + row.resync_hours * HOUR_MS
     if event.status == "deleted":
         _forget(row)
-    if event.status in ("ready", "deleted"):
+    if event.status in ("ready", "failed", "deleted"):
         # Whether there is anything to search is a part of what gateways know of the instance.
         await outbox.project(session, "instance", row.instance_id, event.occurred_at_ms)
     return True

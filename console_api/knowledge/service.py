@@ -17,6 +17,7 @@ from console_api import cursors
 from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.control.errors import Conflict
+from console_api.control.outbox import service as outbox
 from console_api.control.plane import ControlPlane, reading, writing
 from console_api.database.tables import Instance, KnowledgeSource
 from console_api.instances.owned import own_instance
@@ -249,6 +250,7 @@ async def _add(
             row.max_pages = min(row.max_pages, room.max_site_pages)
             repository.add(session, row)
             await requests.send(session, row, "index", row.created_at_ms)
+            await outbox.project(session, "instance", row.instance_id, row.created_at_ms)
             requests.record(
                 session, row, principal.subject, "knowledge.create", row.created_at_ms, kind=row.kind
             )

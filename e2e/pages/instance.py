@@ -21,7 +21,7 @@ class InstancePage:
         await expect(self.page.get_by_role("navigation", name="Instance")).to_be_visible()
 
     async def is_live(self) -> None:
-        await expect(self.page.get_by_test_id("connection-state")).to_have_text("Live", timeout=15_000)
+        await expect(self.page.get_by_test_id("connection-state")).to_have_text("Live")
 
     async def figure(self, testid: str) -> float:
         """Return a live figure as a number."""
@@ -55,7 +55,7 @@ class InstancePage:
             .set_input_files([{"name": name, "mimeType": kind, "buffer": content}])
         )
         row = self.page.get_by_test_id("source").filter(has_text=name)
-        await expect(row.get_by_test_id("status")).to_have_text("Ready", timeout=90_000)
+        await expect(row.get_by_test_id("status")).to_have_text("Ready")
 
     async def search(self, question: str) -> Locator:
         """Look at what it finds for a question; return the pieces."""

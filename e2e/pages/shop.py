@@ -40,4 +40,4 @@ class ShopPage:
         await self.has_status("Provisioned")
 
     async def has_status(self, status: str) -> None:
-        await expect(self.page.get_by_test_id("order-status")).to_have_text(status, timeout=30_000)
+        await expect(self.page.get_by_test_id("order-status")).to_have_text(status)

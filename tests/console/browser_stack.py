@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+from containers import free_ports
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from waiting import PATIENCE_S
 
@@ -32,8 +32,7 @@ ARGUMENTS = [
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return free_ports("one")["one"]
 
 
 @asynccontextmanager

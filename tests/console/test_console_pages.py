@@ -57,7 +57,7 @@ async def test_my_instances_are_real_and_can_be_searched(page: Page, console_url
     # Figures follow without a reload, and focus stays where it was.
     await support.focus()
     await world.count(started=1, runs=1, completed=1)
-    await expect(support.get_by_test_id("runs")).to_have_text("4", timeout=10_000)
+    await expect(support.get_by_test_id("runs")).to_have_text("4")
     await expect(support).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(f"{console_url}/account/instances/{world.instance_id}")
@@ -104,7 +104,7 @@ async def test_the_live_page_moves_without_a_reload(
     assert await _drawn(page, "chart-tokens") == 1_200
 
     await world.store(clickhouse, run)
-    await expect(page.get_by_test_id("run")).to_have_count(1, timeout=15_000)
+    await expect(page.get_by_test_id("run")).to_have_count(1)
     await expect(page.get_by_test_id("run")).to_contain_text("Completed")
     assert await page.evaluate("window.neverReloaded")
     assert outside == []
@@ -138,13 +138,13 @@ async def test_when_the_api_comes_back_so_do_the_figures(
         async with serving(config, port):
             await page.goto(f"{url}/account/instances/{world.instance_id}")
             await expect(page.get_by_test_id("connection-state")).to_have_text("Live")
-        await expect(page.get_by_test_id("connection-state")).to_have_text("Reconnecting", timeout=10_000)
+        await expect(page.get_by_test_id("connection-state")).to_have_text("Reconnecting")
         await world.count(tokens_in=42)
         other = await page.context.new_page()
         await other.goto(f"{url}/account/instances")
         await expect(other.get_by_test_id("error")).to_contain_text("cannot be shown")
         async with serving(config, port):
-            await expect(page.get_by_test_id("connection-state")).to_have_text("Live", timeout=15_000)
+            await expect(page.get_by_test_id("connection-state")).to_have_text("Live")
             await expect(page.get_by_test_id("tokens-in")).to_have_text("42")
             await other.get_by_role("button", name="Try again").click()
             await expect(other.get_by_test_id("instance")).to_have_count(1)

@@ -116,9 +116,9 @@ async def test_buying_an_agent_ends_in_an_instance_with_its_key(signed_in: Page,
     await page.get_by_test_id("order").click()
     await expect(page.get_by_test_id("order-status")).to_have_text("Pending")
     await page.get_by_test_id("pay").click()
-    await expect(page.get_by_test_id("order-status")).to_have_text("Paid", timeout=20_000)
+    await expect(page.get_by_test_id("order-status")).to_have_text("Paid")
     await shop.deliver_grants()
-    await expect(page.get_by_test_id("order-status")).to_have_text("Provisioned", timeout=20_000)
+    await expect(page.get_by_test_id("order-status")).to_have_text("Provisioned")
     await page.get_by_test_id("reveal-key").click()
     await expect(page.get_by_test_id("new-key")).to_contain_text("rm_sk_")
     await page.get_by_role("button", name="I have copied it").click()
@@ -152,9 +152,9 @@ async def test_a_bank_transfer_waits_for_an_operator(signed_in: Page, shop: Rig)
     await operator.get_by_test_id("mark_paid").click()
     await operator.get_by_label("Reason").fill("Seen on the statement")
     await operator.get_by_test_id("confirm").click()
-    await expect(page.get_by_test_id("order-status")).to_have_text("Paid", timeout=20_000)
+    await expect(page.get_by_test_id("order-status")).to_have_text("Paid")
     await shop.deliver_grants()
-    await expect(page.get_by_test_id("order-status")).to_have_text("Provisioned", timeout=20_000)
+    await expect(page.get_by_test_id("order-status")).to_have_text("Provisioned")
     await desk.close()
 
 
@@ -172,15 +172,15 @@ async def test_the_wallet_shows_buckets_and_a_ledger_that_can_be_taken_away(
     await expect(page.get_by_test_id("available")).to_have_text("120.00")
     await expect(page.get_by_test_id("bucket")).to_have_count(2)
     await expect(page.get_by_test_id("bucket").first).to_contain_text("Plan")
-    await expect(page.get_by_test_id("entry").first).to_contain_text("Usage")
+    usage = page.get_by_test_id("entry").filter(has_text="Usage").first
+    await expect(usage).to_be_visible()
 
     async with page.expect_download() as started:
         await page.get_by_test_id("ledger-csv").click()
     lines = _lines(await (await started.value).path())
-    assert len(lines) > 5
-    assert all(line["kind"] == "usage" for line in lines)
+    assert len([line for line in lines if line["kind"] == "usage"]) > 5
 
-    await page.get_by_test_id("entry").first.get_by_role("link").click()
+    await usage.get_by_role("link").click()
     await expect(page.get_by_test_id("timeline")).to_contain_text("Admitted")
 
     await page.goto(f"{shop.console_url}/account/wallet")
@@ -224,14 +224,15 @@ async def test_somebody_is_invited_and_the_audit_log_says_so(signed_in: Page, sh
     await page.get_by_test_id("invite").click()
     await page.get_by_test_id("invite-email").fill("bob@example.com")
     await page.get_by_test_id("send-invitation").click()
-    await expect(page.get_by_test_id("invitation")).to_contain_text("bob@example.com")
+    bob = page.get_by_test_id("invitation").filter(has_text="bob@example.com")
+    await expect(bob).to_be_visible()
 
     await page.goto(f"{shop.console_url}/account/audit")
     await expect(page.get_by_test_id("audit-entry").first).to_contain_text("bob@example.com")
 
     await page.goto(f"{shop.console_url}/account/team")
     await page.get_by_role("button", name="Take back the invitation of bob@example.com").click()
-    await expect(page.get_by_test_id("invitation")).to_have_count(0)
+    await expect(bob).to_have_count(0)
 
 
 async def test_a_viewer_sees_and_is_refused_what_a_viewer_may_not(page: Page, shop: Rig) -> None:

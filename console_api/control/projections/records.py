@@ -87,7 +87,7 @@ class Belongings:
     """What else of an instance its projections tell. `digests`: of its live keys."""
 
     digests: tuple[str, ...] = ()
-    #: Whether any of its knowledge can be searched.
+    #: Whether any of its knowledge can be searched, or is being read.
     knowledge: bool = False
     #: The enabled ones, with their credentials.
     connectors: tuple[tuple[Connector, Secret], ...] = ()

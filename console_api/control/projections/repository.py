@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.projections.records import (
@@ -78,8 +78,9 @@ async def _belongings(session: AsyncSession, ids: Sequence[str]) -> dict[str, Be
             select(KnowledgeSource.instance_id)
             .where(
                 KnowledgeSource.instance_id.in_(ids),
-                KnowledgeSource.ready_at_ms > 0,
                 KnowledgeSource.deleted_at_ms == 0,
+                # Told before it is ready: gateways hear of it later than its owner, who then asks at once.
+                or_(KnowledgeSource.ready_at_ms > 0, KnowledgeSource.status != "failed"),
             )
             .distinct()
         )
