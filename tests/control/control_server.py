@@ -16,6 +16,7 @@ from control_world import World, add_token
 from multidict import CIMultiDictProxy
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from starlette.routing import BaseRoute
 
 from console_api.alerts.running import AlertsConfig
 from console_api.app import Config, create_app
@@ -35,6 +36,9 @@ from kit.settings import (
 from schemas.directory import Role
 
 SERVICE_TOKEN = "service-token"
+#: By what is mounted. FastAPI makes each route's validators at the first request, all in half a second;
+#: they know nothing of a test's stores.
+_ROUTES: dict[bool, list[BaseRoute]] = {}
 
 
 @dataclass
@@ -114,7 +118,9 @@ async def serving(
         alerts=alerts or AlertsConfig(),
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(config, world.clock), log_config=None))
+    app = create_app(config, world.clock)
+    app.router.routes = _ROUTES.setdefault(config.knowledge is not None, app.router.routes)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     task = asyncio.create_task(server.serve([listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)

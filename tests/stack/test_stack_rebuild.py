@@ -39,36 +39,36 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("rebuild"))
     yield made
     made.runmeter("down")
 
 
 @pytest.mark.timeout(600)
-def test_a_lost_valkey_is_rebuilt_from_its_checkpoint_and_from_the_log(stack: Stack) -> None:
-    stack.ok("up", "--detach")
-    stack.run_some(15)
-    checkpoint = Path(stack.ok("checkpoint").strip())
-    assert checkpoint.parent == stack.folder / "checkpoints"
-    stack.run_some(15)
-    before = json.loads(stack.ok("reconcile", "--json"))
+def test_a_lost_valkey_is_rebuilt_from_its_checkpoint_and_from_the_log(own: Stack) -> None:
+    own.ok("up", "--detach")
+    own.run_some(15)
+    checkpoint = Path(own.ok("checkpoint").strip())
+    assert checkpoint.parent == own.folder / "checkpoints"
+    own.run_some(15)
+    before = json.loads(own.ok("reconcile", "--json"))
     assert before["exact"]
     assert before["runs"] == 30
 
-    stack.lose_valkey()
-    assert "exact" in stack.ok("rebuild", "--checkpoint", str(checkpoint))
-    after = json.loads(stack.ok("reconcile", "--json"))
+    own.lose_valkey()
+    assert "exact" in own.ok("rebuild", "--checkpoint", str(checkpoint))
+    after = json.loads(own.ok("reconcile", "--json"))
     assert after["figures"] == before["figures"]
-    refused = stack.runmeter("rebuild")
+    refused = own.runmeter("rebuild")
     assert refused.returncode == 1
     assert "runmeter down" in refused.stderr
 
-    stack.lose_valkey()
-    assert "exact" in stack.ok("rebuild", "--from-log")
-    assert json.loads(stack.ok("reconcile", "--json"))["figures"] == before["figures"]
+    own.lose_valkey()
+    assert "exact" in own.ok("rebuild", "--from-log")
+    assert json.loads(own.ok("reconcile", "--json"))["figures"] == before["figures"]
     # Nothing was charged or stored twice, and it goes on.
-    stack.run_some(5)
+    own.run_some(5)
 
 
 @pytest.mark.timeout(60)
