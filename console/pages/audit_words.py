@@ -140,6 +140,10 @@ def target_of(entry: AuditEntry, names: Names) -> Detail:
     kind = _TARGETS.get(entry.target_kind, said(entry.target_kind))
     if entry.target_kind in _BY_WORD:
         name = said(entry.target_id)
+    if entry.target_kind == "secret" and ":" in name:
+        # Named after what it belongs to.
+        owner, _, identity = name.partition(":")
+        return Detail(f"{kind} of: {said(owner.replace('-', '_'))}", identity, "id")
     return Detail(kind, name) if name else Detail(kind, entry.target_id, "id")
 
 
@@ -165,9 +169,10 @@ def _detail(key: str, value: Any, names: Names, shown: Locale, currency: str) ->
     if isinstance(value, int):
         return _number(key, value, shown, currency)
     if isinstance(value, list):
-        ids = key == "channels"
-        said_each = (names.of(str(one)) or (shortened(str(one)) if ids else str(one)) for one in value)
-        return Detail(_label(key), ", ".join(said_each)[:200])
+        texts = [str(one) for one in value]
+        if key == "channels":
+            texts = [names.of(one) or (shortened(one) if "_" in one else said(one)) for one in texts]
+        return Detail(_label(key), ", ".join(texts)[:200])
     if isinstance(value, dict):
         return Detail(_label(key), ", ".join(said(str(name)) for name in value)[:200])
     text = str(value)

@@ -39,7 +39,10 @@ def entry(
             Detail("Origins", "https://a.example, https://b.example"),
         ),
         ({"plan_id": "plan_0123456789abcdef"}, Detail("Plan", "plan_0123456789abcdef", "id")),
-        ({"channels": ["ach_01m8gqg453kzwnbe96q54sd59k"]}, Detail("Channels", "ach_01m8g…d59k")),
+        (
+            {"channels": ["owners", "ach_01m8gqg453kzwnbe96q54sd59k"]},
+            Detail("Channels", "Owners, ach_01m8g…d59k"),
+        ),
         ({"ceiling_minor": 4_900, "currency": ""}, Detail("At most a month", "$49.00")),
     ],
 )
@@ -70,6 +73,14 @@ def test_every_action_has_words() -> None:
 def test_what_is_named_by_a_word_is_said_by_it() -> None:
     changed = entry("alert_rule.change", "alert_rule", "balance_low")
     assert target_of(changed, Names()) == Detail("Alert", "Balance low")
+
+
+def test_a_secret_is_said_by_what_it_belongs_to() -> None:
+    kept = entry("secret.keep", "secret", "sec_1", name="alert-channel:ach_01m8gqg453kzwnbe96q54sd59k")
+    assert target_of(kept, Names()) == Detail(
+        "Secret of: Alert channel", "ach_01m8gqg453kzwnbe96q54sd59k", "id"
+    )
+    assert details_of(kept, Names(), EN) == []
 
 
 def test_what_is_empty_is_left_out() -> None:
