@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import select
+from waiting import eventually
 
 from console_api.catalogue import service as catalogue
 from console_api.catalogue.models import EntitlementTerms, LimitsTerms, PlanTerms, ProductTerms
@@ -139,9 +140,13 @@ async def add_token(redis: Redis, tenant_id: str, org_id: str = "", role: Role =
 
 
 async def projected(redis: Redis, instance_id: str) -> InstanceRecord:
-    raw = await redis.get(keys.instance(instance_id))
-    assert raw is not None
-    return msgspec.json.decode(raw, type=InstanceRecord)
+    """Return what gateways know of an instance, as soon as they know something."""
+
+    async def there() -> bool:
+        return bool(await redis.exists(keys.instance(instance_id)))
+
+    await eventually(there, f"{instance_id} is projected")
+    return msgspec.json.decode(await redis.get(keys.instance(instance_id)), type=InstanceRecord)
 
 
 async def version_of(redis: Redis, key: str) -> int:
