@@ -190,34 +190,6 @@ async def test_a_wrong_key_makes_the_exporter_wait_and_say_so_without_showing_it
 
 
 @pytest.mark.timeout(420)
-async def test_what_is_no_record_is_a_dead_letter_and_others_tenants_records_are_not_sent(rig: Rig) -> None:
-    receiver, told = hook()
-    one = Exporting(rig, "poisoned", "poisoned", {**told, "start": "latest"})
-    other = Exporting(rig, "others", "somebody-else", told)
-    async with serving(receiver):
-        one.start()
-
-        async def begun() -> bool:
-            await one.feed("begun", 8)
-            return bool(receiver.kept)
-
-        await eventually(begun, "the exporter has begun")
-        await other.feed("some", 20)
-        sent = await rig.producer.send_and_wait("billing.records", b"{no record", key=b"org-1", partition=3)
-        await one.feed("after", 20)
-        await one.settled()
-        found = [
-            letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned/")
-        ]
-        assert [(a.topic, a.partition, a.offset, a.reason) for a in found] == [
-            ("billing.records", 3, sent.offset, "invalid_event")
-        ]
-        assert {content["tenant_id"] for content in receiver.kept.values()} == {"poisoned"}
-        assert {r for r in one.sent if "after" in r} <= set(receiver.kept)
-    one.kill()
-
-
-@pytest.mark.timeout(420)
 async def test_what_may_have_reached_stripe_too_long_ago_is_not_sent_again_by_itself(rig: Rig) -> None:
     receiver, told = stripe()
     one = Exporting(rig, "unknown", "unknown", {**told, "repeatable_ms": 1_000})
@@ -245,4 +217,33 @@ async def test_what_may_have_reached_stripe_too_long_ago_is_not_sent_again_by_it
         assert done.returncode == 0, done.stderr
         assert set(receiver.kept) == expected("stripe", one)
         assert receiver.torn == []
+    one.kill()
+
+
+# The last: what it leaves in the log is refused by every exporter that begins at its beginning.
+@pytest.mark.timeout(420)
+async def test_what_is_no_record_is_a_dead_letter_and_others_tenants_records_are_not_sent(rig: Rig) -> None:
+    receiver, told = hook()
+    one = Exporting(rig, "poisoned", "poisoned", {**told, "start": "latest"})
+    other = Exporting(rig, "others", "somebody-else", told)
+    async with serving(receiver):
+        one.start()
+
+        async def begun() -> bool:
+            await one.feed("begun", 8)
+            return bool(receiver.kept)
+
+        await eventually(begun, "the exporter has begun")
+        await other.feed("some", 20)
+        sent = await rig.producer.send_and_wait("billing.records", b"{no record", key=b"org-1", partition=3)
+        await one.feed("after", 20)
+        await one.settled()
+        found = [
+            letter async for letter in letters(rig.kafka) if letter.worker.startswith("export-poisoned/")
+        ]
+        assert [(a.topic, a.partition, a.offset, a.reason) for a in found] == [
+            ("billing.records", 3, sent.offset, "invalid_event")
+        ]
+        assert {content["tenant_id"] for content in receiver.kept.values()} == {"poisoned"}
+        assert {r for r in one.sent if "after" in r} <= set(receiver.kept)
     one.kill()
