@@ -117,8 +117,11 @@ class Publisher:
                 self._lost_kafka(error)
             else:
                 return
-        await self._put_aside(record)
-        self._wake.set()
+        try:
+            await self._put_aside(record)
+        finally:
+            # Of one that is cancelled meanwhile, too: it is written all the same.
+            self._wake.set()
 
     async def _put_aside(self, record: SpooledRecord) -> None:
         try:
@@ -152,9 +155,12 @@ class Publisher:
         """Bring Kafka back and empty the spool, for ever."""
         delay = _RETRY_MIN_S
         while True:
-            if not self._away and self._spool.oldest() is None:
-                self._wake.clear()
-                await self._wake.wait()
+            if not self._away:
+                # What is still being written is not there yet, and may be the last to say so.
+                await self._spool.flushed()
+                if self._spool.oldest() is None:
+                    self._wake.clear()
+                    await self._wake.wait()
             try:
                 if self._away:
                     await self._reconnect()

@@ -70,6 +70,11 @@ class Spool:
         finally:
             self._flushing = None
 
+    async def flushed(self) -> None:
+        """Return when nothing is being written. Being cancelled meanwhile disturbs no write."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+
     def _rotate(self, *, torn: bool) -> None:
         """Go on in a new segment behind a torn or a full one."""
         if torn or self._active.stat().st_size > _SEGMENT_BYTES:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import uuid
 import warnings
 from collections import Counter
@@ -14,8 +15,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from containers import free_ports
 from kafka_gate import KafkaGate
-from waiting import until
+from waiting import PATIENCE_S, until
 
+from kit import spool as spool_module
 from kit.publisher import Publisher
 from kit.settings import KafkaSettings, SpoolSettings
 from kit.spool import SpoolFull
@@ -164,6 +166,32 @@ async def test_publishing_goes_on_while_kafka_comes_and_goes(
         await until(lambda: not running.away and running.spooled_bytes == 0)
 
         assert set(range(sent)) <= set(await published(kafka, org_id))
+
+
+async def test_what_is_written_of_a_cancelled_publish_is_not_left_behind(
+    kafka: str, gate: KafkaGate, tmp_path: Path, org_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its write ends after Kafka is back, and nobody waits for it any more."""
+    write, writing, go_on = spool_module._write_durably, threading.Event(), threading.Event()
+
+    def slowly(path: Path, data: bytes) -> OSError | None:
+        writing.set()
+        assert go_on.wait(PATIENCE_S)
+        return write(path, data)
+
+    monkeypatch.setattr(spool_module, "_write_durably", slowly)
+    async with publisher(gate.address, tmp_path) as running:
+        sending = asyncio.create_task(running.publish(topics.TOKENS, org_id, event(org_id, 1)))
+        await until(writing.is_set)
+        sending.cancel()
+        await asyncio.wait([sending])
+        await gate.open()
+        await until(lambda: not running.away)
+        await asyncio.sleep(0.1)  # so that it looks for something to publish, and finds nothing yet
+        go_on.set()
+        await until(lambda: running.spooled_bytes == 0)
+
+    assert await published(kafka, org_id) == Counter([1])
 
 
 async def test_what_a_killed_process_left_is_published_by_the_next(
