@@ -98,6 +98,8 @@ class WorkerApp(faust.App):
             web_enabled=False,
             topic_disable_leader=True,
             topic_allow_declare=False,
+            # By this name operators are shown who has which partition.
+            broker_client_id=f"{role.name}-{worker.instance}",
             broker_session_timeout=session_s,
             broker_heartbeat_interval=session_s / 6,
             broker_rebalance_timeout=max(15.0, session_s * 2),

@@ -65,6 +65,7 @@ class Order(Struct, frozen=True):
     created_at_ms: int
     updated_at_ms: int
     checkout_url: str = ""
+    org_id: str = ""
 
 
 class OrderPage(Struct, frozen=True):

@@ -174,7 +174,9 @@ def _detail(key: str, value: Any, names: Names, shown: Locale, currency: str) ->
             texts = [names.of(one) or (shortened(one) if "_" in one else said(one)) for one in texts]
         return Detail(_label(key), ", ".join(texts)[:200])
     if isinstance(value, dict):
-        return Detail(_label(key), ", ".join(said(str(name)) for name in value)[:200])
+        return Detail(
+            _label(key), ", ".join(_label(str(name).removesuffix("_micro")) for name in value)[:200]
+        )
     text = str(value)
     if key.endswith("_id") or key in ("successor", "rotated_from"):
         name = names.of(text)

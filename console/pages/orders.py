@@ -21,6 +21,7 @@ from console.components.dialog import confirmed, dialog
 from console.components.fields import text_field
 from console.components.icon import icon
 from console.components.loaded import Loaded, attempt
+from console.components.short_id import short_id
 from console.components.status import StatusBadge
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
@@ -37,6 +38,8 @@ Value = TypeVar("Value")
 
 PATH = "/account/orders"
 _EVERY_S = 1.5
+_LOOK_AGAIN_S = 10
+_MAX_PAGES = 20
 #: The steps of provisioning, and how they are called.
 _STEPS = {
     "instance": "Your instance is made",
@@ -61,7 +64,6 @@ def register(services: Services) -> None:
 
 
 def _list(visitor: Visitor) -> None:
-    shown = locale()
     with (
         heading("Orders & billing", "What your organisation bought, and what goes on."),
         box("div", "rm-row"),
@@ -72,12 +74,7 @@ def _list(visitor: Visitor) -> None:
         link_button("Buy", "/account/buy", symbol="add")
     with box("div", "rm-stack"):
         _Subscriptions(visitor)
-        Loaded(
-            lambda: with_names(visitor, calls.orders(visitor)),
-            lambda found: draw_orders(found[0], found[1], shown),
-            "orders",
-            count=5,
-        )
+        OrderList(visitor)
 
 
 async def with_names(visitor: Visitor, work: Awaitable[Value]) -> tuple[Value, dict[str, str]]:
@@ -96,38 +93,67 @@ async def _to_portal(visitor: Visitor) -> None:
         ui.navigate.to(found[0])
 
 
-def draw_orders(page: OrderPage, names: dict[str, str], shown: Locale) -> None:
-    """Draw a page of orders."""
-    with box("section", "rm-card", testid="orders"):
-        with card_head("Orders"):
-            pass
-        if not page.orders:
-            states.empty(
-                "No orders yet",
-                "What you buy appears here, with how far it is.",
-                symbol="receipt_long",
-                action="Choose an agent",
-                href="/account/buy",
-            )
-            return
-        table(
-            page.orders,
-            [
-                Column(
-                    "Order",
-                    lambda order: link(names.get(order.plan, order.plan), _path(order)),
-                ),
+class OrderList:
+    """Orders, older ones on request; `everywhere` are those of the whole marketplace, kept up to date."""
+
+    def __init__(self, visitor: Visitor, *, everywhere: bool = False) -> None:
+        self._visitor = visitor
+        self._everywhere = everywhere
+        self._locale = locale()
+        self._pages = 1
+        self._loaded = Loaded(
+            lambda: with_names(visitor, self._load()),
+            lambda found: self._draw(*found),
+            "orders",
+            count=5,
+            every_s=_LOOK_AGAIN_S if everywhere else 0,
+        )
+
+    async def _load(self) -> OrderPage:
+        found: list[Order] = []
+        cursor: str | None = None
+        for _ in range(self._pages):
+            page = await calls.orders(self._visitor, cursor)
+            found += page.orders
+            if (cursor := page.next_cursor) is None:
+                break
+        return OrderPage(tuple(found), cursor)
+
+    def _draw(self, page: OrderPage, names: dict[str, str]) -> None:
+        with box("section", "rm-card", testid="orders"):
+            with card_head("Orders"):
+                pass
+            if not page.orders:
+                self._draw_none()
+                return
+            columns: list[Column[Order]] = [
+                Column("Order", lambda order: link(names.get(order.plan, order.plan), _path(order))),
                 Column("Status", lambda order: StatusBadge(order.status)),
                 Column("Paid with", lambda order: METHODS.get(order.provider, order.provider), "rm-wide"),
                 Column("Ordered", lambda order: when(order.created_at_ms), "rm-wide"),
-                Column("Amount", lambda order: _amount(order, shown), "rm-number"),
-            ],
-            "Orders",
-            href=_path,
-            testid="order-row",
+                Column("Amount", lambda order: _amount(order, self._locale), "rm-number"),
+            ]
+            if self._everywhere:
+                columns.insert(1, Column("Org", lambda order: short_id(order.org_id)))
+            table(page.orders, columns, "Orders", href=_path, testid="order-row")
+            if page.next_cursor and self._pages < _MAX_PAGES:
+                Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
+
+    def _draw_none(self) -> None:
+        if self._everywhere:
+            states.empty("No orders yet", "What buyers order appears here.", symbol="receipt_long")
+            return
+        states.empty(
+            "No orders yet",
+            "What you buy appears here, with how far it is.",
+            symbol="receipt_long",
+            action="Choose an agent",
+            href="/account/buy",
         )
-        if page.next_cursor:
-            Text("p", "Older orders are not shown.", "rm-muted rm-small")
+
+    async def _more(self) -> None:
+        self._pages += 1
+        await self._loaded.refresh()
 
 
 def _path(order: Order) -> str:

@@ -50,6 +50,7 @@ class OrderView(BaseModel):
     """An order."""
 
     order_id: str
+    org_id: str
     plan: str = Field(description="The plan's code")
     provider: str
     status: OrderStatus

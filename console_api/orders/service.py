@@ -319,6 +319,7 @@ async def _view(session: AsyncSession, order: Order, plan_code: str) -> OrderVie
     waiting = await secrets.named(session, order.tenant_id, order.org_id, secret_name(order.order_id))
     return OrderView(
         order_id=order.order_id,
+        org_id=order.org_id,
         plan=plan_code,
         provider=order.provider,
         status=cast(OrderStatus, order.status),

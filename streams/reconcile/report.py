@@ -16,6 +16,7 @@ from streams.reconcile.recompute import Expected, Org, Recomputation
 from streams.reconcile.witnesses import Entry, RunRow, Stores
 
 MAX_DIFFERENCES = 1_000
+_MAX_IN_FLIGHT = 20
 _AGAIN_S = 1.0
 _TOKENS_IN, _TOKENS_OUT = COUNTERS.index("tokens_in"), COUNTERS.index("tokens_out")
 _TOOL_CALLS = COUNTERS.index("tool_calls")
@@ -87,7 +88,7 @@ async def reconcile(stores: Stores, *, tenant_id: str = "", org_id: str = "", si
     began = time.monotonic()
     report = Report()
     bounds = await stores.bounds()
-    report.in_flight = [line async for line in stores.in_flight(bounds)][:20]
+    report.in_flight = [line async for line in stores.in_flight(bounds)][:_MAX_IN_FLIGHT]
     report.behind_ms = await stores.behind_ms(bounds)
     refused, unstored = await stores.refused()
     recomputation = Recomputation(stores.client, await stores.books(), refused, since_ms)
@@ -108,8 +109,21 @@ async def reconcile(stores: Stores, *, tenant_id: str = "", org_id: str = "", si
                     max(report.behind_ms, stores.clock() - newest) if newest else report.behind_ms
                 )
                 report.say(f"{topic}/{partition}: {end - first} records in the log, {stored} stored")
+    if report.different:
+        report.in_flight += await _grown(stores, bounds)
     report.seconds = time.monotonic() - began
     return report
+
+
+async def _grown(stores: Stores, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> list[str]:
+    """Return where the log grew meanwhile: what differs may only be what one store was asked for later."""
+    grown = {at: end - bounds[at][1] for at, (_, end) in (await stores.bounds()).items()}
+    said = [
+        f"{topic}/{partition}: {more} records came meanwhile"
+        for (topic, partition), more in grown.items()
+        if more
+    ]
+    return said[:_MAX_IN_FLIGHT]
 
 
 class _Sums:

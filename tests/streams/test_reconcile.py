@@ -18,6 +18,7 @@ from metering.metered import MeteredRun
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, GrantEvent
 from schemas.partitioning import partition_of
+from streams.reconcile.recompute import Org
 from streams.reconcile.report import Report, reconcile
 from streams.reconcile.witnesses import Stores
 from streams.warehouse import migrate
@@ -210,3 +211,28 @@ async def test_a_record_that_was_never_stored_is_missed(house: Warehouse) -> Non
     assert any(
         "usage.tool_calls" in difference and "stored" in difference for difference in report.differences
     )
+
+
+class _Busy(Stores):
+    """The stores of an organisation that works while it is looked at."""
+
+    house: Warehouse
+
+    async def orgs(self) -> list[Org]:
+        await self.house.rig.send_runs("meanwhile", 1)
+        return await super().orgs()
+
+
+async def test_a_difference_of_a_log_that_grows_is_not_the_last_word(house: Warehouse) -> None:
+    client = await clickhouse_client.connect(house.settings)
+    stores = _Busy(house.rig.redis, client, house.rig.kafka)
+    stores.house = house
+    heal = await _counter(house)
+    try:
+        report = await reconcile(stores)
+    finally:
+        await heal()
+        await client.close()
+
+    assert report.different
+    assert any("came meanwhile" in said for said in report.in_flight)

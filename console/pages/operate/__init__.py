@@ -7,9 +7,7 @@ from collections.abc import Callable
 from fastapi.responses import Response
 from nicegui import ui
 
-from console.calls import shop
 from console.components import states
-from console.components.loaded import Loaded
 from console.pages.audit import AuditLog
 from console.pages.operate.catalogue import Catalogue
 from console.pages.operate.corrections import Corrections
@@ -20,10 +18,9 @@ from console.pages.operate.prices import Prices
 from console.pages.operate.reconcile import Reconciliations
 from console.pages.operate.webhooks import Webhooks
 from console.pages.operate.workers import workers
-from console.pages.orders import draw_orders, with_names
+from console.pages.orders import OrderList
 from console.pages.signed_in import heading, signed_in
 from console.services import Services
-from console.session import locale
 from console.visitor import Visitor
 
 
@@ -54,16 +51,9 @@ def _nothing(_: Visitor) -> None:
 
 
 def _orders(visitor: Visitor) -> None:
-    shown = locale()
     with heading("All orders", "Open one to mark it as paid, provision it again, or refund it."):
         pass
-    Loaded(
-        lambda: with_names(visitor, shop.orders(visitor)),
-        lambda found: draw_orders(found[0], found[1], shown),
-        "orders",
-        count=5,
-        every_s=10,
-    )
+    OrderList(visitor, everywhere=True)
 
 
 def _audit(visitor: Visitor) -> None:
