@@ -75,12 +75,13 @@ class _Section:
                 self._known.rules.rules,
                 [
                     Column("Alert", self._rule_name),
-                    Column("When", lambda rule: _when(rule, self._shown), "rm-wide"),
+                    Column("When", lambda rule: _when(rule, self._shown)),
                     Column("Goes to", self._goes_to),
                     Column("", self._rule_actions),
                 ],
                 "Alerts",
                 testid="alert-rule",
+                stacked=True,
             )
 
     def _rule_name(self, rule: Rule) -> None:
@@ -128,6 +129,7 @@ class _Section:
                 ],
                 "Channels",
                 testid="alert-channel",
+                stacked=True,
             )
 
     def _channel_actions(self, one: Channel) -> None:
@@ -173,6 +175,7 @@ class _Section:
                 ],
                 "Recent alerts",
                 testid="alert",
+                stacked=True,
             )
 
     def _sent(self, one: Alert) -> None:

@@ -242,8 +242,10 @@ async def test_the_audit_log_is_said_as_people_read_it(signed_in: Page, shop: Ri
     assert await axe.violations(page) == []
 
 
-@pytest.mark.parametrize("path", ["audit", "team"])
-async def test_a_phone_cuts_nothing_off(browser: Browser, shop: Rig, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "row"), [("audit", "audit-entry"), ("team", "invitation"), ("wallet", "alert-rule")]
+)
+async def test_a_phone_cuts_nothing_off(browser: Browser, shop: Rig, path: str, row: str) -> None:
     context = await browser.new_context(viewport=_PHONE, locale="en-US")
     page = await context.new_page()
     await sign_in(page, shop.console_url, await shop.token())
@@ -254,7 +256,7 @@ async def test_a_phone_cuts_nothing_off(browser: Browser, shop: Rig, path: str) 
         await page.get_by_test_id("send-invitation").click()
         await expect(page.get_by_test_id("invitation").last).to_be_visible()
     await page.goto(f"{shop.console_url}/account/{path}")
-    rows = page.get_by_test_id("audit-entry" if path == "audit" else "invitation")
+    rows = page.get_by_test_id(row)
     await expect(rows.first).to_be_visible()
 
     assert await page.evaluate("document.documentElement.scrollWidth") == _PHONE["width"]
