@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from schemas import keys
 from schemas.partitioning import partition_of
-from stack.seed import DemoAccess
+from stack.access import DemoAccess
 from stack.traffic import Sent
 
 FIGURES = ("runs", "tokens_in", "tokens_out", "tool_calls", "charged")

@@ -22,8 +22,8 @@ from kit.settings import (
 )
 from kit.settings.exports import destinations
 from stack import ports, servers
+from stack.access import DemoAccess
 from stack.process import ChildSpec
-from stack.seed import DemoAccess
 from stack.state import Urls
 
 #: Setting → the part it replaces: where it is set, `up` uses what it names and does not start the part.

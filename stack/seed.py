@@ -1,19 +1,16 @@
 """The demo's tenant: one organisation with three instances, their keys and credits.
 
-The plain keys are kept in `<data>/demo.json`, readable by its owner only, so that they are the same after a
-restart. Everything else comes about as a purchase would have it: in the control plane's database, and from
-there through its outbox to Redis and Kafka.
+Its keys are those of `stack.access`. Everything else comes about as a purchase would have it: in the control
+plane's database, and from there through its outbox to Redis and Kafka.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -39,10 +36,8 @@ from schemas import keys
 from schemas.directory import AccessTokenRecord, KeyKind, Role
 from schemas.events import GrantEvent
 from stack import offers
+from stack.access import DEMO_ORIGIN, DemoAccess, DemoInstance
 from stack.issuer.users import ADA, GRACE, VIC, DevUser
-
-#: The page that the demo's widgets are embedded in.
-DEMO_ORIGIN = "http://localhost:8000"
 
 _ACTOR = "demo"
 _SECOND_ORG = "second-company"
@@ -50,62 +45,6 @@ _CREDITS = 100_000
 _MARK_UP_PERCENT = 20
 _SENT_WITHIN_S = 90.0
 _ORIGINS: dict[KeyKind, list[str]] = {"secret": [], "widget": [DEMO_ORIGIN]}
-
-
-class DemoInstance(Struct, frozen=True, kw_only=True):
-    """One purchased agent, with the keys that open it."""
-
-    instance_id: str
-    name: str
-    default_model: str
-    api_key: str
-    widget_key: str
-
-
-class DemoAccess(Struct, frozen=True, kw_only=True):
-    """Development credentials; `instance_id`, `api_key` and `widget_key` are the first instance's."""
-
-    tenant_id: str
-    org_id: str
-    instance_id: str
-    api_key: str
-    widget_key: str
-    admin_token: str
-    instances: tuple[DemoInstance, ...]
-
-
-def access(data_dir: Path) -> DemoAccess:
-    """Return the data folder's demo credentials, made on first use."""
-    path = data_dir / "demo.json"
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=DemoAccess)
-    instances = tuple(
-        DemoInstance(
-            instance_id=clock.new_id("inst"),
-            name=name,
-            default_model=model,
-            api_key=api_keys.mint("sk").key,
-            widget_key=api_keys.mint("wk").key,
-        )
-        for name, model in (
-            ("Support agent", "gpt-4o-mini"),
-            ("Research assistant", "gpt-4.1"),
-            ("Sales concierge", "claude-sonnet-4-5"),
-        )
-    )
-    made = DemoAccess(
-        tenant_id="tenant_demo",
-        org_id=clock.new_id("org"),
-        instance_id=instances[0].instance_id,
-        api_key=instances[0].api_key,
-        widget_key=instances[0].widget_key,
-        admin_token=api_keys.mint("at").key,
-        instances=instances,
-    )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(made)))
-    return made
 
 
 async def write(

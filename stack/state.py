@@ -11,8 +11,8 @@ from typing import IO, Literal
 import msgspec
 from msgspec import Struct
 
+from stack.access import DemoAccess
 from stack.errors import StackError
-from stack.seed import DemoAccess
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 ProcessState = Literal["running", "restarting", "stopped", "external"]

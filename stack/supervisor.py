@@ -19,9 +19,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from kit.settings import EmbeddedSettings
 from stack import checkpoints, seed, state, topics
 from stack import layout as layouts
+from stack.access import demo_access
 from stack.errors import StackError
 from stack.process import Child, ChildSpec
-from stack.seed import access
 from stack.state import Process, State
 from streams.warehouse import migrate
 
@@ -37,7 +37,7 @@ class Supervisor:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         remembered = state.read(data_dir)
-        self._layout = layouts.plan(data_dir, remembered.ports if remembered else {}, access(data_dir))
+        self._layout = layouts.plan(data_dir, remembered.ports if remembered else {}, demo_access(data_dir))
         self._children: list[Child] = []
         self._state = State(
             supervisor_pid=os.getpid(),

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import aiohttp
 
-from stack import seed
-from stack.seed import DemoAccess, DemoInstance
+from stack.access import DEMO_ORIGIN, DemoAccess, DemoInstance
 
 Kind = Literal["plain", "stream", "cancel", "leave", "fail"]
 
@@ -117,7 +116,7 @@ class Traffic:
         headers = {"X-API-Key": key, "Idempotency-Key": f"{self._prefix}-{number}"}
         if source == "widget":
             # Visitors come from many places; the embedded stack believes a local proxy that says so.
-            headers |= {"Origin": seed.DEMO_ORIGIN, "X-Forwarded-For": f"203.0.113.{number % 250}"}
+            headers |= {"Origin": DEMO_ORIGIN, "X-Forwarded-For": f"203.0.113.{number % 250}"}
         for _ in range(_TRIES):
             try:
                 run = await self._attempt(session, headers, body, kind)

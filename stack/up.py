@@ -21,7 +21,6 @@ from stack.issuer import password
 from stack.issuer.users import USERS
 from stack.servers import check_java, fetch_kafka
 from stack.state import State
-from stack.supervisor import supervise
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 60.0
@@ -53,6 +52,9 @@ def up(args: argparse.Namespace) -> int:
 
 
 async def _foreground(folder: Path, *, as_json: bool) -> int:
+    # All services' set-up, which takes seconds, and which `status` and `down` do without.
+    from stack.supervisor import supervise  # noqa: PLC0415
+
     logs.configure("stack", "WARNING")
     ready = asyncio.Event()
     running = asyncio.create_task(supervise(folder, ready))

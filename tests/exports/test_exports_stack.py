@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import layout, seed
+from stack import layout
+from stack.access import demo_access
 
 FILE = """
 [destinations.archive]
@@ -20,7 +21,7 @@ url = "b"
 
 
 def planned(folder: Path) -> layout.Layout:
-    return layout.plan(folder, {}, seed.access(folder))
+    return layout.plan(folder, {}, demo_access(folder))
 
 
 def test_nothing_is_exported_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

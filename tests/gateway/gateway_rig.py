@@ -26,6 +26,7 @@ from schemas import keys
 from schemas.directory import ApiKeyRecord, InstanceRecord, KeyKind, Limits
 from schemas.partitioning import partition_of
 from stack import seed
+from stack.access import demo_access
 
 
 class Service:
@@ -288,7 +289,7 @@ class Plane:
 async def open_plane(folder: Path, bootstrap: str, redis_url: str) -> AsyncIterator[Plane]:
     """Seed the stores; yield a plane without processes, and stop those it was asked for."""
     kafka_settings, redis_settings = KafkaSettings(bootstrap=bootstrap), RedisSettings(url=redis_url)
-    demo = seed.access(folder)
+    demo = demo_access(folder)
     await seed.write(demo, redis_settings, kafka_settings, folder)
     redis = redis_client.connect(redis_settings)
     plane = Plane(folder, bootstrap, redis_url, redis)
