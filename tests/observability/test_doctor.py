@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from containers import Embedded, environment, free_ports
 from observed_stack import Observed, command
 from waiting import eventually, soon
@@ -143,6 +145,7 @@ async def test_a_clock_that_is_wrong_is_a_problem(place: Place) -> None:
 
 
 async def test_topics_of_another_shape_are_problems(place: Place) -> None:
+    said: dict[str, Finding] = {}
     admin = AIOKafkaAdminClient(bootstrap_servers=place.kafka.bootstrap)
     await admin.start()
     try:
@@ -156,7 +159,14 @@ async def test_topics_of_another_shape_are_problems(place: Place) -> None:
 
         await eventually(made, "the topic is there, with another shape")
         await eventually(partial(_gone, admin, topics.LIMITS.name), "the other one is gone")
-        said = await looked(log.look(place))
+
+        async def told() -> bool:
+            with suppress(KafkaError):
+                said.update(await looked(log.look(place)))
+            return "topics" in said and "partitions" in said
+
+        # A broker tells of changed topics little by little.
+        await eventually(told, "both are seen")
     finally:
         await prepare_again(admin, place)
         await admin.close()
