@@ -163,7 +163,7 @@ async def test_topics_of_another_shape_are_problems(place: Place) -> None:
         async def told() -> bool:
             with suppress(KafkaError):
                 said.update(await looked(log.look(place)))
-            return "topics" in said and "partitions" in said
+            return all(name in said and said[name].level == "problem" for name in ("topics", "partitions"))
 
         # A broker tells of changed topics little by little.
         await eventually(told, "both are seen")
