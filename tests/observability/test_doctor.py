@@ -187,9 +187,9 @@ async def prepare_again(admin: AIOKafkaAdminClient, place: Place) -> None:
     async def prepared() -> bool:
         try:
             await prepare.prepare(place.kafka, place.redis)
-        except StackError:
+            return {f.level for f in (await looked(log.look(place))).values()} == {"ok"}
+        except (StackError, KafkaError):
             return False
-        return {f.level for f in (await looked(log.look(place))).values()} == {"ok"}
 
     await eventually(prepared, "the topics are as they were")
 
