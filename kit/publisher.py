@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import logging
 import weakref
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -71,6 +73,7 @@ class Publisher:
         self._away = True
         self._wake = asyncio.Event()
         self._tending: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._decoder = msgspec.msgpack.Decoder(SpooledRecord)
         self._published = metrics.counter(registry.PUBLISHED)
         self._spooled = metrics.counter(registry.SPOOLED)
@@ -100,6 +103,8 @@ class Publisher:
         if self._tending is not None:
             await ended(self._tending)
         await self._close_producer()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=self._kafka.ack_timeout_ms / 1000)
 
     async def publish(self, topic: Topic, org_id: str, event: Struct) -> None:
         """Make one event durable. Raises `kit.spool.SpoolFull` when neither Kafka nor the disk takes it."""
@@ -178,19 +183,29 @@ class Publisher:
         await self._close_producer()
         producer = new_producer(self._kafka)
         try:
-            async with asyncio.timeout(self._kafka.ack_timeout_ms / 1000):
-                await producer.start()
+            await self._in_time(producer.start(), producer)
         except (KafkaError, TimeoutError, OSError) as error:
-            await _abandon(producer)
             self._lost_kafka(error)
             return
-        except asyncio.CancelledError:
-            await _abandon(producer)
-            raise
         self._producer = producer
         if self._away:
             log.info("connected to Kafka")
         self._away = False
+
+    async def _in_time(self, work: Coroutine[Any, Any, None], producer: AIOKafkaProducer) -> None:
+        """Start or stop a producer, or leave it to end by itself, which it does after its request's timeout.
+
+        Cancelled instead, aiokafka forgets a connection it opened, or keeps its sender, which connects again.
+        """
+        task = asyncio.create_task(work)
+        try:
+            async with asyncio.timeout(self._kafka.ack_timeout_ms / 1000):
+                await asyncio.shield(task)
+        except BaseException:
+            leaving = asyncio.create_task(_abandon(task, producer))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            raise
 
     async def _replay(self) -> None:
         while (segment := self._spool.oldest()) is not None:
@@ -209,8 +224,7 @@ class Publisher:
         if producer is None:
             return
         try:
-            async with asyncio.timeout(self._kafka.ack_timeout_ms / 1000):
-                await producer.stop()
+            await self._in_time(producer.stop(), producer)
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("the producer did not stop cleanly", extra={"error": repr(error)})
 
@@ -219,6 +233,9 @@ def _headers(traceparent: str) -> list[tuple[str, bytes]] | None:
     return [(tracing.HEADER, traceparent.encode())] if traceparent else None
 
 
-async def _abandon(producer: AIOKafkaProducer) -> None:
+async def _abandon(task: asyncio.Task[None], producer: AIOKafkaProducer) -> None:
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
     with contextlib.suppress(Exception):
         await producer.stop()
