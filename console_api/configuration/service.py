@@ -16,7 +16,7 @@ from console_api.control.directory import service as directory
 from console_api.control.directory.models import Configuration
 from console_api.control.errors import Conflict
 from console_api.database.tables import Instance, InstanceConfig, Plan
-from kit.problems import NotFound
+from console_api.instances.owned import own_instance
 from schemas.directory import Branding, Limits
 
 
@@ -70,16 +70,6 @@ async def set_status(
     await own_instance(session, principal, instance_id)
     actor = f"{principal.subject}: {reason}"[:256]
     await directory.set_status(session, instance_id, status, actor=actor, at_ms=now_ms)
-
-
-async def own_instance(
-    session: AsyncSession, principal: Principal, instance_id: str, *, lock: bool = False
-) -> Instance:
-    """Return the caller's instance; a foreign one is not told from one that does not exist."""
-    row = await repository.instance(session, instance_id, lock=lock)
-    if row is None or row.tenant_id != principal.tenant_id or principal.org_id not in ("", row.org_id):
-        raise NotFound("There is no such instance in your org; list yours at /api/v1/account/instances.")
-    return row
 
 
 def _configuration(terms: ConfigTerms) -> Configuration:
