@@ -42,6 +42,8 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 #: Live charts begin with the minutes before the page was opened; this is until they are drawn.
 _DRAWN_MS = 1_500
+# The page objects wait as long as their caller does; outside of pytest that would be five seconds.
+expect.set_options(timeout=90_000)
 
 
 def _runmeter(*arguments: str) -> str:

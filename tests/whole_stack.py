@@ -52,13 +52,13 @@ def stack(
             check=False,
         )
 
-    until_its_tests_are_over(request, partial(runmeter, "down"))
+    until_its_tests_are_over(request.config, "stack", partial(runmeter, "down"))
     started = runmeter("up", "--detach", "--json")
     try:
         assert started.returncode == 0, started.stderr
         yield {**json.loads(started.stdout), **outside, "data_dir": str(data_dir)}
     finally:
-        runmeter("down")
+        end(request.config, "stack")
 
 
 #: What a test of each kind starts that is too much to run twice, or beside the other.
@@ -66,10 +66,15 @@ _WHOLE = ("stack", "observed")
 _ENDS: pytest.StashKey[dict[str, Callable[[], object]]] = pytest.StashKey()
 
 
-def until_its_tests_are_over(request: pytest.FixtureRequest, end: Callable[[], object]) -> None:
-    """Call `end` when the next test needs the fixture no more: a whole stack that idles costs half a core."""
-    assert request.fixturename is not None
-    request.config.stash.setdefault(_ENDS, {})[request.fixturename] = end
+def until_its_tests_are_over(config: pytest.Config, group: str, down: Callable[[], object]) -> None:
+    """Call `down` when the next test needs the stack no more: one that idles costs half a core."""
+    config.stash.setdefault(_ENDS, {})[group] = down
+
+
+def end(config: pytest.Config, group: str) -> None:
+    """Call what was to be called for a group, if that has not been."""
+    if down := config.stash.get(_ENDS, {}).pop(group, None):
+        down()
 
 
 # Before xdist's own, which reads the marks.
@@ -90,10 +95,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    if nextitem is not None and _group(nextitem) == _group(item):
-        return
-    if end := item.config.stash.get(_ENDS, {}).pop(_group(item), None):
-        end()
+    if nextitem is None or _group(nextitem) != _group(item):
+        end(item.config, _group(item))
 
 
 def _group(item: pytest.Item) -> str:

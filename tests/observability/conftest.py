@@ -8,7 +8,7 @@ import pytest
 from containers import environment
 from observed_stack import Observed, command
 from otlp_receiver import Receiver
-from whole_stack import until_its_tests_are_over
+from whole_stack import end, until_its_tests_are_over
 
 TOKEN = "Bearer otlp-5bd2"
 #: So that billing records are made and told, too.
@@ -30,12 +30,12 @@ def observed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "RUNMETER_OTLP_HEADERS": f"Authorization={TOKEN}",
         "RUNMETER_OTLP_EXPORT_INTERVAL_MS": "100",
     }
-    until_its_tests_are_over(request, partial(command, env, "down"))
+    until_its_tests_are_over(request.config, "observed", partial(command, env, "down"))
     started = command(env, "up", "--detach", "--json")
     try:
         assert started.returncode == 0, started.stderr
         ports = json.loads((data_dir / "state.json").read_text())["ports"]
         yield Observed(json.loads(started.stdout), ports, data_dir, receiver, env)
     finally:
-        command(env, "down")
+        end(request.config, "observed")
         receiver.close()
