@@ -77,7 +77,7 @@ def _list(visitor: Visitor) -> None:
         OrderList(visitor)
 
 
-async def with_names(visitor: Visitor, work: Awaitable[Value]) -> tuple[Value, dict[str, str]]:
+async def _with_names(visitor: Visitor, work: Awaitable[Value]) -> tuple[Value, dict[str, str]]:
     """Return what a call answers, with how plans are called."""
     answer, names = await asyncio.gather(work, calls.plan_names(visitor))
     return answer, names
@@ -102,7 +102,7 @@ class OrderList:
         self._locale = locale()
         self._pages = 1
         self._loaded = Loaded(
-            lambda: with_names(visitor, self._load()),
+            lambda: _with_names(visitor, self._load()),
             lambda found: self._draw(*found),
             "orders",
             count=5,
@@ -138,6 +138,8 @@ class OrderList:
             table(page.orders, columns, "Orders", href=_path, testid="order-row")
             if page.next_cursor and self._pages < _MAX_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
+            elif page.next_cursor:
+                Text("p", "Older orders are not shown.", "rm-muted rm-small")
 
     def _draw_none(self) -> None:
         if self._everywhere:
@@ -168,7 +170,7 @@ class _Subscriptions:
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
         self._loaded = Loaded(
-            lambda: with_names(visitor, calls.subscriptions(visitor)), self._draw, "subscriptions", count=2
+            lambda: _with_names(visitor, calls.subscriptions(visitor)), self._draw, "subscriptions", count=2
         )
 
     def _draw(self, answer: tuple[tuple[Subscription, ...], dict[str, str]]) -> None:
