@@ -61,6 +61,19 @@ async def opened(settings: RedisSettings) -> Redis:
     return redis
 
 
+async def identity(redis: Redis) -> str:
+    """Return what is new after a restart or a failover; of a cluster, the nodes' together."""
+    return _run_id(await redis.info("server"))
+
+
+def _run_id(info: object) -> str:
+    if not isinstance(info, dict):
+        return ""
+    if "run_id" in info:
+        return str(info["run_id"])
+    return "".join(sorted(_run_id(node) for node in info.values()))
+
+
 async def get_bytes(redis: Redis, key: str) -> bytes | None:
     """Return a string key's bytes, or `None`."""
     value = await redis.get(key)

@@ -188,6 +188,14 @@ def price_schedule(tenant_id: str) -> str:
     return f"price_schedule:{tenant_id}"
 
 
+def projected() -> str:
+    """String: the Redis (`kit.redis_client.identity`) that holds all projections.
+
+    While it is another one than asked, what is not there may only not be there again yet.
+    """
+    return "projected"
+
+
 def key_last_used() -> str:
     """Hash: API key's id → Unix ms of its latest use: gateways note it, the control plane collects it."""
     return "key_last_used"

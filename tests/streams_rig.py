@@ -105,6 +105,10 @@ class Rig:
             total += int(await self.redis.hget(key, name) or 0)
         return total
 
+    async def mark_projected(self) -> None:
+        """Say, as the control plane does after each start of Redis, that all price books are there."""
+        await self.redis.set(keys.projected(), await redis_client.identity(self.redis))
+
     async def fences(self) -> int:
         """Return how many records were applied, by the fences."""
         names = [keys.fence(p, t.name) for t in METERED for p in range(self.kafka.partitions)]
@@ -161,6 +165,7 @@ async def running(folder: Path) -> AsyncIterator[Rig]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", linger_ms=5)
     await producer.start()
     rig = Rig(folder, kafka, redis_settings, redis, producer, valkey)
+    await rig.mark_projected()
     try:
         yield rig
     finally:

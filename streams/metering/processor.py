@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from kit import clock, tracing
-from kit.redis_client import get_bytes
+from kit.redis_client import get_bytes, identity
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
 from metering.metered import MeteredRun
@@ -49,7 +49,13 @@ Remembered = TypeVar("Remembered")
 _MAX_BOOKS = 256
 #: Runs, and wallets, kept of each partition between batches.
 _CACHED = 5_000
+#: Price books named in a line of the log.
+_NAMED = 5
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+
+
+class PricesAwaited(Exception):
+    """Price books are not there, and Redis was not yet given again what it lost."""
 
 
 class Metering:
@@ -71,8 +77,8 @@ class Metering:
         self._wallets: defaultdict[int, dict[str, StoredWallet]] = defaultdict(dict)
         self._books: dict[str, PriceBook] = {}
         self.applied_records = 0
-        #: Partitions whose batch waits for Redis.
-        self.waiting: set[int] = set()
+        #: What the batch of a partition waits for: `redis` or `price_books`.
+        self.waiting: dict[int, str] = {}
 
     def fences(self) -> Mapping[int, Mapping[str, int]]:
         """Return the fences this worker last saw, by partition and topic."""
@@ -139,7 +145,7 @@ class Metering:
             try:
                 with metrics.APPLY_SECONDS.time(), _traced(partition, batches):
                     applied = await self._attempt(partition, batches)
-                self.waiting.discard(partition)
+                self.waiting.pop(partition, None)
                 if applied:
                     return
                 # Somebody else moved the partition, or Redis went back in time: read and compute again.
@@ -148,9 +154,14 @@ class Metering:
                 metrics.REDIS_ERRORS.inc()
                 log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
-                self.waiting.add(partition)
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-                attempt += 1
+                self.waiting[partition] = "redis"
+            except PricesAwaited as awaited:
+                log.warning("waiting for price books", extra={"partition": partition, "books": str(awaited)})
+                self.waiting[partition] = "price_books"
+            else:
+                continue
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
 
     async def _attempt(self, partition: int, batches: list[PartitionBatch]) -> bool:
         position = await self._position(partition)
@@ -159,7 +170,7 @@ class Metering:
             return True
         reads = self._read(records)
         stored = await self._stored_runs(partition, reads)
-        if unknown := await self._missing_books(reads, stored):
+        if unknown := await self._unknown_books(reads, stored):
             reads = self._read(records, unknown)
         reads.refuse_forgotten(stored)
         await self._letters.send(
@@ -212,6 +223,19 @@ class Metering:
         stored = {run_id: cache[run_id] for run_id in reads.runs if run_id in cache}
         stored.update(await self._store.runs(partition, [r for r in reads.runs if r not in cache]))
         return stored
+
+    async def _unknown_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
+        """Return the price books that the batch needs and that nobody has.
+
+        Raises `PricesAwaited` while Redis may only not have got them back: after a loss the workers are there
+        before the control plane has projected everything.
+        """
+        if not (missing := await self._missing_books(reads, stored)):
+            return missing
+        if await get_bytes(self._redis, keys.projected()) != (await identity(self._redis)).encode():
+            raise PricesAwaited(", ".join(sorted(missing)[:_NAMED]))
+        # They may have come between the first look and the mark.
+        return await self._missing_books(reads, stored)
 
     async def _missing_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
         """Load the price books that the batch needs; return those that are not there."""

@@ -116,8 +116,8 @@ class MeteringRole:
         return self._metering.fences() if hasattr(self, "_metering") else {}
 
     def waits_for(self) -> str:
-        """Return `redis` while a batch cannot be applied because Redis does not answer."""
-        return "redis" if hasattr(self, "_metering") and self._metering.waiting else ""
+        """Return what keeps a batch from being applied: `redis` does not answer, or lacks `price_books`."""
+        return next(iter(self._metering.waiting.values()), "") if hasattr(self, "_metering") else ""
 
     def steps(self) -> int:
         """Return 0: a batch is one script, and its fences move with it."""

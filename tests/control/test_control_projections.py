@@ -308,16 +308,24 @@ async def test_a_restarted_redis_is_filled_again(world: World, embedded: Embedde
     with embedded.running(lambda: servers.valkey(data, port)):
         assert await keeper.turn()
         assert not await keeper.turn()
-        await client.flushall()
+        await client.delete(keys.instance(world.instance_id))
         assert not await keeper.turn()
         world.clock.at_ms += HOUR_MS
         assert await keeper.turn()
         assert await client.exists(keys.instance(world.instance_id))
         await client.flushall()
-    await client.connection_pool.disconnect()
-    with embedded.running(lambda: servers.valkey(data, port)):
         assert await keeper.turn()
         assert await client.exists(keys.instance(world.instance_id))
+        marked = await client.get(keys.projected())
+        await client.delete(keys.instance(world.instance_id))
+        await client.save()
+    await client.connection_pool.disconnect()
+    with embedded.running(lambda: servers.valkey(data, port)):
+        # It remembers the mark, which is not its own.
+        assert await client.get(keys.projected()) == marked
+        assert await keeper.turn()
+        assert await client.exists(keys.instance(world.instance_id))
+        assert await client.get(keys.projected()) != marked
     await client.aclose()
 
 

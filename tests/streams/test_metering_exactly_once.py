@@ -35,6 +35,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def clean(rig: Rig) -> AsyncIterator[Rig]:
     """The rig with nobody working on it."""
+    await rig.mark_projected()
     yield rig
     for process in rig.workers:
         process.send_signal(signal.SIGCONT)
@@ -230,6 +231,31 @@ async def test_a_dead_letter_replayed_after_its_cause_is_fixed_is_charged(clean:
         return await rig.charged() - before == 10 * RUN_COSTS
 
     await eventually(charged, "the replayed runs are charged, once")
+
+
+async def test_a_price_book_that_redis_was_not_given_again_yet_is_waited_for(clean: Rig) -> None:
+    rig, before, known = clean, await clean.charged(), await clean.redis.get(keys.projected())
+    # As of another server: one that was restarted, and that the control plane has not filled again.
+    await rig.redis.set(keys.projected(), "another")
+    rig.start(METERING)
+    for topic, made in run_events("awaited", 10).items():
+        late = [msgspec.structs.replace(event, price_version="book-3") for event in made]  # type: ignore[type-var]
+        await rig.send(topics.BY_NAME[topic], late)
+    await eventually(lambda: _said(rig, "waiting for price books"), "the worker waits")
+    assert await rig.charged() == before
+
+    book = msgspec.structs.replace(BOOK, version="book-3")
+    await rig.redis.set(keys.price_book("book-3"), msgspec.json.encode(book))
+    await rig.redis.set(keys.projected(), known)
+
+    async def charged() -> bool:
+        return await rig.charged() - before == 10 * RUN_COSTS
+
+    await eventually(charged, "none was refused meanwhile")
+
+
+async def _said(rig: Rig, line: str) -> bool:
+    return line in rig.log(METERING)
 
 
 async def test_a_grant_enters_its_wallet_once(clean: Rig) -> None:

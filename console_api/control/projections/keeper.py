@@ -1,6 +1,7 @@
 """Keeps Redis from forgetting: everything is projected at start, now and then, and when Redis was restarted.
 
-A Redis that restarts may have lost its last second, with a revocation in it that the outbox calls sent.
+A Redis that restarts may have lost its last second, with a revocation in it that the outbox calls sent. One
+that holds everything is marked as such: workers do not take what it lacks for what never was.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from redis.asyncio import Redis
 
 from console_api.control.outbox.relay import OUTAGES
 from console_api.control.projections.service import Projector
+from kit import redis_client
 from kit.clock import Clock
+from schemas import keys
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,6 @@ class Keeper:
         self._redis = redis
         self._every_ms = every_ms
         self._clock = clock
-        self._server = ""
         self._due_ms = 0
 
     async def run(self) -> None:
@@ -37,26 +39,19 @@ class Keeper:
                 await self.turn()
             except OUTAGES as error:
                 # Whatever comes back may have forgotten something.
-                self._server = ""
+                self._due_ms = 0
                 log.warning("projections are not checked", extra={"error": repr(error)})
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def turn(self) -> bool:
         """Project everything if it is due; return whether it was."""
-        server = _identity(await self._redis.info("server"))
-        if server == self._server and self._clock() < self._due_ms:
+        server = await redis_client.identity(self._redis)
+        known = await redis_client.get_bytes(self._redis, keys.projected())
+        if known == server.encode() and self._clock() < self._due_ms:
             return False
         changed = await self._projector.all()
-        self._server, self._due_ms = server, self._clock() + self._every_ms
+        await self._redis.set(keys.projected(), server)
+        self._due_ms = self._clock() + self._every_ms
         if changed:
             log.info("projections were restored", extra={"changed": changed})
         return True
-
-
-def _identity(info: object) -> str:
-    """Return what is new after a restart; of a cluster, the nodes' together."""
-    if not isinstance(info, dict):
-        return ""
-    if "run_id" in info:
-        return str(info["run_id"])
-    return "".join(sorted(_identity(node) for node in info.values()))
