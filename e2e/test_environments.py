@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from environment import Target
+from waiting import PATIENCE_S, eventually
 from whole_stack import QA_CONSOLE
 
 ROOT = Path(__file__).parents[1]
@@ -46,12 +48,23 @@ async def test_qa_hosts_are_tested_by_environment_alone(
         },
     )
     try:
+        health = f"http://127.0.0.1:{stack['qa_console_port']}/healthz"
+        async with aiohttp.ClientSession() as session:
+            await eventually(lambda: _answers(session, health), "the console answers")
         suite = await asyncio.to_thread(_run_suite, base, stack, inherited, target)
         assert f"{PASSED} passed" in suite.stdout, suite.stdout + suite.stderr
         assert "skipped" not in suite.stdout
     finally:
         console.terminate()
         await console.wait()
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 def _named(url: str, host: str, port: int | None = None) -> str:
@@ -86,6 +99,6 @@ def _run_suite(
         env={**inherited, **told},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=2 * PATIENCE_S,
         check=False,
     )

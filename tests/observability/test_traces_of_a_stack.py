@@ -62,17 +62,21 @@ async def test_a_batch_is_one_span_that_names_those_who_published_its_records(ob
     trace_id = secrets.token_hex(16)
     ask(observed, "Hello", traceparent=f"00-{trace_id}-{secrets.token_hex(8)}-01")
     published: set[bytes] = set()
+    linked: list[set[bytes]] = []
 
     def applied() -> bool:
         found = observed.receiver.of(trace_id)
         senders = [*found["runmeter-gateway"], *found["runmeter-runner"]]
         published.update(s.span_id for s in senders if s.name.startswith("publish usage."))
-        linked = {link.span_id for s in found["runmeter-metering"] for link in s.links}
-        return len(published) >= 3 and published <= linked
+        linked[:] = [
+            {link.span_id for link in batch.links if link.trace_id.hex() == trace_id}
+            for batch in found["runmeter-metering"]
+        ]
+        return len(published) >= 3 and published == set().union(*linked)
 
     await until(applied, "every published event is linked to by a batch")
-    batches = observed.receiver.of(trace_id)["runmeter-metering"]
-    assert len(batches) <= len(published)
+    assert all(linked)
+    assert len(linked) <= len(published)
 
 
 async def test_spans_hold_nothing_that_was_said_and_no_key(observed: Observed) -> None:
