@@ -48,7 +48,8 @@ async def test_qa_hosts_are_tested_by_environment_alone(
         },
     )
     try:
-        health = f"http://127.0.0.1:{stack['qa_console_port']}/healthz"
+        here = urlsplit(stack["console_url"]).hostname or ""
+        health = _named(stack["console_url"], here, stack["qa_console_port"]) + "/healthz"
         async with aiohttp.ClientSession() as session:
             await eventually(lambda: _answers(session, health), "the console answers")
         suite = await asyncio.to_thread(_run_suite, base, stack, inherited, target)

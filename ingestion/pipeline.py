@@ -31,7 +31,7 @@ from ingestion.parsing.job import Job, Moved
 from ingestion.parsing.runner import Parsed, parse
 from ingestion.progress import Progress, Publish
 from ingestion.reuse import Reuse, embedded_text
-from ingestion.usage import Usage, Used
+from ingestion.usage import PricesAway, Usage, Used
 from kit import tokens
 from kit.clock import Clock, new_id
 from kit.embeddings import Embedder, EmbeddingAway, EmbeddingRefused
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Come again: a store or model that is away is not the source's fault.
-_AWAY = (StoreAway, EmbeddingAway, RedisError, SpoolFull, OSError)
+_AWAY = (StoreAway, EmbeddingAway, PricesAway, RedisError, SpoolFull, OSError)
 _LAST_WRITE_S = 15.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

@@ -189,10 +189,7 @@ def price_schedule(tenant_id: str) -> str:
 
 
 def projected() -> str:
-    """String: the Redis (`kit.redis_client.identity`) that holds all projections.
-
-    While it is another one than asked, what is not there may only not be there again yet.
-    """
+    """String: the identity of the Redis that was given all projections (`kit.projections`)."""
     return "projected"
 
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from waiting import PATIENCE_S
 
-from kit import redis_client
+from kit import projections, redis_client
 from kit.settings import KafkaSettings, RedisSettings
 from metering.prices import PriceBook, Rates
 from schemas import keys, topics
@@ -107,7 +107,7 @@ class Rig:
 
     async def mark_projected(self) -> None:
         """Say, as the control plane does after each start of Redis, that all price books are there."""
-        await self.redis.set(keys.projected(), await redis_client.identity(self.redis))
+        await projections.mark_whole(self.redis, await redis_client.identity(self.redis))
 
     async def fences(self) -> int:
         """Return how many records were applied, by the fences."""

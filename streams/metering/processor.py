@@ -23,8 +23,8 @@ from aiokafka import ConsumerRecord
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from kit import clock, tracing
-from kit.redis_client import get_bytes, identity
+from kit import clock, projections, tracing
+from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
 from metering.metered import MeteredRun
@@ -227,12 +227,11 @@ class Metering:
     async def _unknown_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
         """Return the price books that the batch needs and that nobody has.
 
-        Raises `PricesAwaited` while Redis may only not have got them back: after a loss the workers are there
-        before the control plane has projected everything.
+        Raises `PricesAwaited` while Redis may only not have got them back.
         """
         if not (missing := await self._missing_books(reads, stored)):
             return missing
-        if await get_bytes(self._redis, keys.projected()) != (await identity(self._redis)).encode():
+        if not await projections.whole(self._redis):
             raise PricesAwaited(", ".join(sorted(missing)[:_NAMED]))
         # They may have come between the first look and the mark.
         return await self._missing_books(reads, stored)

@@ -10,7 +10,7 @@ import embedding_server
 import made_files
 import pytest
 import web_site
-from waiting import eventually
+from waiting import eventually, until
 from worker_rig import Rig
 
 from ingestion.usage import run_id_of
@@ -86,11 +86,28 @@ async def test_pages_of_a_site_and_what_was_wrong_with_some(rig: Rig) -> None:
 
 async def test_a_tenant_without_prices_is_told_before_anything_is_used(rig: Rig) -> None:
     rig.tenant_id = new_id("tenant")
+    await rig.projected()
     await rig.start()
 
     await rig.ask("src_poor_" + rig.org_id, blob="0" * 64)
 
     assert (await rig.ended("src_poor_" + rig.org_id)).error_code == "no_prices"
+
+
+async def test_prices_that_redis_was_not_given_again_yet_are_waited_for(rig: Rig) -> None:
+    rig.tenant_id = new_id("tenant")
+    await rig.projected(whole=False)
+    source_id = new_id("src")
+    blob = await rig.blob(source_id, made_files.docx("Returns", "Send it back within 30 days of delivery."))
+    await rig.start()
+    await rig.ask(source_id, kind="upload", title="Terms.docx", blob=blob)
+    log = rig.folder / "worker.log"
+    await until(lambda: log.exists() and "PricesAway" in log.read_text(), "it waits")
+
+    await rig.prices()
+    await rig.projected()
+
+    assert (await rig.ended(source_id)).status == "ready"
 
 
 async def test_a_killed_worker_leaves_no_chunk_twice_and_is_charged_once(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from waiting import PATIENCE_S, eventually
 
 from ingestion.consumer import GROUP
-from kit import clickhouse_client
+from kit import clickhouse_client, projections, redis_client
 from kit.blobs import FileBlobs, pieces
 from kit.clock import new_id, now_ms
 from kit.publisher import new_producer
@@ -61,6 +61,12 @@ class Rig:
         schedule = PriceSchedule((Entry(effective_from_ms=1, version=book.version),))
         await redis.set(keys.price_book(book.version), msgspec.json.encode(book))
         await redis.set(keys.price_schedule(self.tenant_id), msgspec.json.encode(schedule))
+        await redis.aclose()
+
+    async def projected(self, *, whole: bool = True) -> None:
+        """Say that Redis holds all that was projected, or that it was restarted since."""
+        redis = Redis.from_url(self.redis_url)
+        await projections.mark_whole(redis, await redis_client.identity(redis) if whole else "another")
         await redis.aclose()
 
     async def start(self) -> None:

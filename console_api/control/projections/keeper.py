@@ -13,9 +13,8 @@ from redis.asyncio import Redis
 
 from console_api.control.outbox.relay import OUTAGES
 from console_api.control.projections.service import Projector
-from kit import redis_client
+from kit import projections, redis_client
 from kit.clock import Clock
-from schemas import keys
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +44,12 @@ class Keeper:
 
     async def turn(self) -> bool:
         """Project everything if it is due; return whether it was."""
-        server = await redis_client.identity(self._redis)
-        known = await redis_client.get_bytes(self._redis, keys.projected())
-        if known == server.encode() and self._clock() < self._due_ms:
+        if self._clock() < self._due_ms and await projections.whole(self._redis):
             return False
+        # Asked before: one that restarts meanwhile is not marked.
+        identity = await redis_client.identity(self._redis)
         changed = await self._projector.all()
-        await self._redis.set(keys.projected(), server)
+        await projections.mark_whole(self._redis, identity)
         self._due_ms = self._clock() + self._every_ms
         if changed:
             log.info("projections were restored", extra={"changed": changed})
