@@ -31,10 +31,11 @@ from ingestion.parsing.job import Job, Moved
 from ingestion.parsing.runner import Parsed, parse
 from ingestion.progress import Progress, Publish
 from ingestion.reuse import Reuse, embedded_text
-from ingestion.usage import PricesAway, Usage, Used
+from ingestion.usage import Usage, Used
 from kit import tokens
 from kit.clock import Clock, new_id
 from kit.embeddings import Embedder, EmbeddingAway, EmbeddingRefused
+from kit.projections import NotProjectedYet
 from kit.settings import IngestionSettings
 from kit.spool import SpoolFull
 from kit.vectors.port import Chunk, Generation, Place, StoreAway, VectorStore
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Come again: a store or model that is away is not the source's fault.
-_AWAY = (StoreAway, EmbeddingAway, PricesAway, RedisError, SpoolFull, OSError)
+_AWAY = (StoreAway, EmbeddingAway, NotProjectedYet, RedisError, SpoolFull, OSError)
 _LAST_WRITE_S = 15.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

@@ -18,7 +18,6 @@ from ingestion.errors import SourceFailed
 from kit import projections
 from kit.clock import Clock
 from kit.publisher import Publisher
-from kit.redis_client import get_bytes
 from metering.price_schedule import PriceSchedule, version_at
 from metering.prices import PriceBook, worst_case
 from schemas import keys, topics
@@ -28,10 +27,6 @@ from schemas.ingestion import IngestionRequest
 #: What price books call pages, and how many one call of it stands for.
 PAGES_TOOL = "knowledge_pages"
 PAGES_PER_CALL = 50
-
-
-class PricesAway(Exception):
-    """Redis was not yet given again what it lost."""
 
 
 @dataclass
@@ -47,7 +42,7 @@ class Usage(Protocol):
     """Where usage goes."""
 
     async def check(self, request: IngestionRequest) -> None:
-        """Raise `SourceFailed` when it could not be charged, `PricesAway` when it cannot be now."""
+        """Raise `SourceFailed` when it could not be charged, `NotProjectedYet` when it cannot be now."""
 
     async def publish(self, request: IngestionRequest, used: Used, error_code: str = "") -> None:
         """Return when the usage is durable; with an error code it is that of an attempt that failed."""
@@ -112,7 +107,7 @@ class MeteredUsage:
         await self._publisher.publish(topics.RUNS, request.org_id, ended)
 
     async def _version(self, request: IngestionRequest) -> str:
-        blob = await self._projected(keys.price_schedule(request.tenant_id))
+        blob = await projections.get(self._redis, keys.price_schedule(request.tenant_id))
         schedule = msgspec.json.decode(blob, type=PriceSchedule) if blob else PriceSchedule()
         version = version_at(schedule, request.requested_at_ms)
         if version is None:
@@ -120,20 +115,12 @@ class MeteredUsage:
         return version
 
     async def _price(self, version: str, used: Used, page_calls: int) -> int:
-        blob = await self._projected(keys.price_book(version))
+        blob = await projections.get(self._redis, keys.price_book(version))
         if blob is None:
             raise SourceFailed("no_prices")
         book = msgspec.json.decode(blob, type=PriceBook)
         fee = book.tools.get(PAGES_TOOL, book.per_tool_call)
         return worst_case(book, used.model, used.tokens, 0) + page_calls * fee
-
-    async def _projected(self, key: str) -> bytes | None:
-        """Return what is at a key. Raises `PricesAway` where nothing is that may only not be there again."""
-        whole = await projections.whole(self._redis)
-        blob = await get_bytes(self._redis, key)
-        if blob is None and not whole:
-            raise PricesAway
-        return blob
 
 
 def run_id_of(request: IngestionRequest) -> str:

@@ -24,7 +24,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from kit import clock, projections, tracing
-from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings
 from metering.corrections import versions_of
 from metering.metered import MeteredRun
@@ -49,13 +48,7 @@ Remembered = TypeVar("Remembered")
 _MAX_BOOKS = 256
 #: Runs, and wallets, kept of each partition between batches.
 _CACHED = 5_000
-#: Price books named in a line of the log.
-_NAMED = 5
 _RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-
-
-class PricesAwaited(Exception):
-    """Price books are not there, and Redis was not yet given again what it lost."""
 
 
 class Metering:
@@ -155,8 +148,10 @@ class Metering:
                 log.warning("Redis is away", extra={"partition": partition, "error": str(error)})
                 self.forget(partition)
                 self.waiting[partition] = "redis"
-            except PricesAwaited as awaited:
-                log.warning("waiting for price books", extra={"partition": partition, "books": str(awaited)})
+            except projections.NotProjectedYet as missing:
+                log.warning(
+                    "waiting for price books", extra={"partition": partition, "missing": str(missing)}
+                )
                 self.waiting[partition] = "price_books"
             else:
                 continue
@@ -170,7 +165,7 @@ class Metering:
             return True
         reads = self._read(records)
         stored = await self._stored_runs(partition, reads)
-        if unknown := await self._unknown_books(reads, stored):
+        if unknown := await self._missing_books(reads, stored):
             reads = self._read(records, unknown)
         reads.refuse_forgotten(stored)
         await self._letters.send(
@@ -224,20 +219,11 @@ class Metering:
         stored.update(await self._store.runs(partition, [r for r in reads.runs if r not in cache]))
         return stored
 
-    async def _unknown_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
-        """Return the price books that the batch needs and that nobody has.
-
-        Raises `PricesAwaited` while Redis may only not have got them back.
-        """
-        if not (missing := await self._missing_books(reads, stored)):
-            return missing
-        if not await projections.whole(self._redis):
-            raise PricesAwaited(", ".join(sorted(missing)[:_NAMED]))
-        # They may have come between the first look and the mark.
-        return await self._missing_books(reads, stored)
-
     async def _missing_books(self, reads: Reads, stored: Mapping[str, MeteredRun]) -> set[str]:
-        """Load the price books that the batch needs; return those that are not there."""
+        """Load the price books that the batch needs; return those that nobody has.
+
+        Raises `NotProjectedYet` while Redis may only not have got them back.
+        """
         needed = set(reads.price_versions)
         for run in stored.values():
             needed.add(run.state.identity.price_version)
@@ -246,7 +232,7 @@ class Metering:
         if len(self._books) > _MAX_BOOKS:
             self._books.clear()
         for version in needed - self._books.keys():
-            if blob := await get_bytes(self._redis, keys.price_book(version)):
+            if blob := await projections.get(self._redis, keys.price_book(version)):
                 self._books[version] = msgspec.json.decode(blob, type=PriceBook)
         return needed - self._books.keys()
 

@@ -212,8 +212,13 @@ async def test_a_session_is_refreshed_before_it_ends(plane: Plane, fast: Any, br
         await page.page.evaluate(due, name)
         async with page.page.expect_response("**/v1/widget/session:refresh") as refreshed:
             await page.page.reload()
-        assert (await refreshed.value).status == 200
-        # Not by its token: that of the same second is the same.
-        renewed = "name => JSON.parse(sessionStorage[name]).refreshAt > 0"
-        await page.page.wait_for_function(renewed, arg=name)
+        answer = await refreshed.value
+        assert answer.status == 200
+        token = (await answer.json())["session_token"]
+        # Its token alone says nothing: that of the same second is the same.
+        renewed = """([name, token]) => {
+            const { session, refreshAt } = JSON.parse(sessionStorage[name]);
+            return session.session_token === token && refreshAt > 0;
+        }"""
+        await page.page.wait_for_function(renewed, arg=[name, token])
         assert page.said == []

@@ -102,7 +102,7 @@ async def test_prices_that_redis_was_not_given_again_yet_are_waited_for(rig: Rig
     await rig.start()
     await rig.ask(source_id, kind="upload", title="Terms.docx", blob=blob)
     log = rig.folder / "worker.log"
-    await until(lambda: log.exists() and "PricesAway" in log.read_text(), "it waits")
+    await until(lambda: log.exists() and "NotProjectedYet" in log.read_text(), "it waits")
 
     await rig.prices()
     await rig.projected()
