@@ -32,7 +32,7 @@ from console_api.catalogue.models import (
 from console_api.control.plane import ControlConfig
 from console_api.database.engine import Database, connect
 from console_api.database.migrate import migrate
-from console_api.database.tables import Grant
+from console_api.database.tables import Grant, Order
 from console_api.payments.running import PaymentsConfig
 from kit import clickhouse_client, redis_client
 from kit.clock import now_ms
@@ -78,18 +78,21 @@ class Rig:
         return headers["Authorization"].removeprefix("Bearer ")
 
     async def deliver_grants(self) -> None:
-        """Do what the metering worker does with grants, as far as provisioning looks at it."""
+        """Do what the metering worker does with the grants of paid orders, as far as provisioning looks."""
+        org_id = self.control.org_id
+        # Of an org that has credits already, too: those of the order are what is waited for.
+        before = (Order.org_id == org_id, Order.status == "paid", Order.step.in_(("instance", "credits")))
+        ids: list[str] = []
 
-        async def delivered() -> bool:
+        async def granted() -> bool:
             async with self.control.database.reading() as session:
-                mine = select(Grant.grant_id).where(Grant.org_id == self.control.org_id)
-                ids = (await session.scalars(mine)).all()
-            if ids:
-                partition = partition_of(self.control.org_id, KafkaSettings().partitions)
-                await self.redis.sadd(keys.wallet_grants(partition, self.control.org_id), *ids)
-            return bool(ids)
+                due = (await session.scalars(select(Order.order_id).where(*before))).all()
+                ids[:] = (await session.scalars(select(Grant.grant_id).where(Grant.org_id == org_id))).all()
+            return bool(ids) and not due
 
-        await eventually(delivered, "credits are granted")
+        await eventually(granted, "credits are granted")
+        partition = partition_of(org_id, KafkaSettings().partitions)
+        await self.redis.sadd(keys.wallet_grants(partition, org_id), *ids)
 
     async def use(self, days: int = 14, runs_an_hour: int = 2, seed: int = 7) -> None:
         """Let the instance have been used: runs and ledger entries, the same for the same seed."""
