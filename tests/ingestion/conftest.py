@@ -37,7 +37,9 @@ async def vectors(clickhouse: ClickHouseSettings) -> AsyncIterator[ClickHouseVec
 async def rig(
     kafka: str, redis_url: str, clickhouse: ClickHouseSettings, tmp_path: Path
 ) -> AsyncIterator[Rig]:
-    made = Rig(KafkaSettings(bootstrap=kafka), redis_url, clickhouse, tmp_path)
+    # A database that no other test's control plane projects into, and marks as whole.
+    own = redis_url.removesuffix("/0") + "/1"
+    made = Rig(KafkaSettings(bootstrap=kafka), own, clickhouse, tmp_path)
     made.settings["RUNMETER_INGESTION_PRIVATE_HOSTS"] = "127.0.0.1"
     made.settings["RUNMETER_INGESTION_CRAWL_DELAY_MS"] = "0"
     await made.prices()
