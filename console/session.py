@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo, available_timezones
 
 from nicegui import app, ui
 
@@ -81,8 +83,12 @@ def locale() -> Locale:
     return Locale.from_header(request.headers.get("accept-language", ""))
 
 
-def zone() -> str:
-    """Return the browser's time zone (IANA), which its pages keep in a cookie; UTC until one has."""
+def zone() -> ZoneInfo:
+    """Return the browser's time zone, which its pages keep in a cookie; UTC without one that is known."""
     name = unquote(ui.context.client.request.cookies.get(_ZONE_COOKIE, ""))
-    plain = name.replace("/", "").replace("_", "").replace("-", "").replace("+", "")
-    return name if 0 < len(name) <= 64 and plain.isalnum() else "UTC"
+    return ZoneInfo(name if name in _zones() else "UTC")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())

@@ -6,7 +6,6 @@ runs in exactly this range.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,28 +17,45 @@ _TABLES = {MINUTE_MS: rows.USAGE_MINUTES.name, HOUR_MS: rows.USAGE_HOURS.name, D
 _WEEK_MS = 7 * DAY_MS
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A range in pieces, in Unix ms.
+#: By the table that they are read from: pieces of a range, as [from, to) in Unix ms.
+Pieces = dict[str, list[tuple[int, int]]]
 
-    `table`: [whole_from, whole_to). Minutes: [minutes_from, whole_from) and [whole_to, minutes_to). Runs, by
-    when they started: the rest, which is less than a minute at either end.
+
+def cut(*spans: Range, unit_ms: int) -> Pieces:
+    """Return ranges in buckets of a minute, an hour or a day, of UTC.
+
+    The rest is read in minutes, and what is less than a minute at either end from `runs`, by when they
+    started. A bucket that the end of an open range falls into is read whole: nothing in it is later yet.
     """
+    found: Pieces = {}
+    for span in spans:
+        to_ms = -(-span.to_ms // unit_ms) * unit_ms if span.open else span.to_ms
+        minutes_from, minutes_to = _inside(span.from_ms, to_ms, MINUTE_MS)
+        whole_from, whole_to = _inside(minutes_from, minutes_to, unit_ms)
+        for table, start, end in (
+            (_TABLES[unit_ms], whole_from, whole_to),
+            (_TABLES[MINUTE_MS], minutes_from, whole_from),
+            (_TABLES[MINUTE_MS], whole_to, minutes_to),
+            (rows.RUNS.name, span.from_ms, minutes_from),
+            (rows.RUNS.name, minutes_to, to_ms),
+        ):
+            if start < end:
+                found.setdefault(table, []).append((start, end))
+    return found
 
-    table: str
-    from_ms: int
-    minutes_from: int
-    whole_from: int
-    whole_to: int
-    minutes_to: int
-    to_ms: int
 
+def when(table: str, pieces: list[tuple[int, int]], of: str = "") -> str:
+    """Return the SQL condition of a table's pieces; `of` stands before its columns."""
 
-def cut(span: Range, unit_ms: int) -> Cut:
-    """Return a range in buckets of a minute, an hour or a day, of UTC."""
-    minutes_from, minutes_to = _inside(span.from_ms, span.to_ms, MINUTE_MS)
-    whole_from, whole_to = _inside(minutes_from, minutes_to, unit_ms)
-    return Cut(_TABLES[unit_ms], span.from_ms, minutes_from, whole_from, whole_to, minutes_to, span.to_ms)
+    # They are numbers of ours, so that nothing needs to be bound.
+    def moment(at_ms: int) -> str:
+        if table == rows.RUNS.name:
+            return f"fromUnixTimestamp64Milli({at_ms}, 'UTC')"
+        return f"toDateTime({at_ms // 1000}, 'UTC')"
+
+    at = f"{of}started_at" if table == rows.RUNS.name else f"{of}at"
+    each = [f"{at} >= {moment(start)} AND {at} < {moment(end)}" for start, end in pieces]
+    return f"({' OR '.join(each)})"
 
 
 def _inside(from_ms: int, to_ms: int, unit_ms: int) -> tuple[int, int]:

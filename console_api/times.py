@@ -16,10 +16,14 @@ _FORMS = "an ISO-8601 moment such as 2026-01-31T09:00:00Z, or Unix milliseconds"
 
 @dataclass(frozen=True)
 class Range:
-    """A half-open range of time in Unix ms: `from_ms ≤ t < to_ms`."""
+    """A half-open range of time in Unix ms: `from_ms ≤ t < to_ms`.
+
+    `open`: its end had not passed when it was asked for, so that there is nothing to be left out after it.
+    """
 
     from_ms: int
     to_ms: int
+    open: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -57,7 +61,7 @@ def range_of(start: str | None, end: str | None, default_ms: int, now_ms: int, t
     from_ms = moment("from", start, tz) if start else max(0, to_ms - default_ms)
     if from_ms >= to_ms:
         raise InvalidRequest("from: must lie before `to`; swap them, or leave `to` out for now.")
-    return Range(from_ms, to_ms)
+    return Range(from_ms, to_ms, open=to_ms > now_ms)
 
 
 def iso(at_ms: int) -> str:

@@ -72,7 +72,7 @@ def largest(whose: Principal, meter: Meter, question: MeterQuestion) -> Statemen
 FROM ({rows})
 GROUP BY keys
 ORDER BY {value} DESC NULLS LAST, keys
-LIMIT {{top_n:UInt32}}"""  # noqa: S608
+LIMIT {{top_n:UInt32}}"""
     return Statement(sql, {**parameters, "top_n": question.top_n})
 
 
@@ -112,7 +112,7 @@ FROM
     GROUP BY n, is_other{"".join(f", g{i}" for i in range(len(groups)))}
 )
 ORDER BY n, is_other{"".join(f", g{i}" for i in range(len(groups)))}
-FORMAT {_FORMATS[form]}"""  # noqa: S608
+FORMAT {_FORMATS[form]}"""
     span, tz = question.span, question.tz
     bound: dict[str, object] = {
         "to_ms": span.to_ms,
@@ -146,11 +146,7 @@ def _rows(
         parameters[f"f{i}"] = list(wanted)
     used = [paths[name] for name in (*question.group_by, *question.filters)]
     if added_up(meter, used):
-        pieces = [
-            _select(rollup_of(meter.event_type, table), meter, question, [*conditions, between])
-            for table, between in _pieces(question, earliest_ms, parameters)
-        ]
-        return " UNION ALL ".join(pieces), parameters
+        return _added_up(meter, question, earliest_ms, conditions), parameters
     source = SOURCES[meter.event_type]
     between = _between(source.at, "{earliest_ms:Int64}", "{to_ms:Int64}")
     return _select(source, meter, question, [*conditions, between]), parameters
@@ -162,33 +158,27 @@ def _select(source: Source, meter: Meter, question: MeterQuestion, conditions: l
     picked = [f"{source.at} AS at", f"{source.identity} AS identity", f"{measure} AS measure"]
     picked += [f"{_column(meter, paths[name]).sql} AS d{i}" for i, name in enumerate(question.group_by)]
     rows = source.rows.format(condition=" AND ".join(conditions))
-    return f"SELECT {', '.join(picked)} FROM {rows}"  # noqa: S608
+    return f"SELECT {', '.join(picked)} FROM {rows}"
 
 
-def _pieces(
-    question: MeterQuestion, earliest_ms: int, parameters: dict[str, object]
-) -> list[tuple[str, str]]:
-    """Return which table holds which piece of the range, and add the pieces' bounds to the parameters."""
-    from_ms, to_ms = question.span.from_ms, question.span.to_ms
+def _added_up(meter: Meter, question: MeterQuestion, earliest_ms: int, conditions: list[str]) -> str:
+    """Return a SELECT of the same rows from the rollups, one for each of their moments and groups."""
+    before = Range(earliest_ms, question.span.from_ms)
     # The period before ends where this one begins, which need not be between two buckets.
-    spans = [Range(earliest_ms, from_ms), question.span] if earliest_ms < from_ms else [question.span]
-    unit = windows.unit(question.window, Range(earliest_ms, to_ms), question.tz)
-    found: list[tuple[str, str]] = []
-    for span in spans:
-        of = rollups.cut(span, unit)
-        for table, start, end in (
-            (of.table, of.whole_from, of.whole_to),
-            (rows.USAGE_MINUTES.name, of.minutes_from, of.whole_from),
-            (rows.USAGE_MINUTES.name, of.whole_to, of.minutes_to),
-            (rows.RUNS.name, of.from_ms, of.minutes_from),
-            (rows.RUNS.name, of.minutes_to, of.to_ms),
-        ):
-            if start < end:
-                n = len(found)
-                parameters |= {f"start{n}": start, f"end{n}": end}
-                at = "started_at" if table == rows.RUNS.name else "usage.at"
-                found.append((table, _between(at, f"{{start{n}:Int64}}", f"{{end{n}:Int64}}")))
-    return found
+    spans = [before, question.span] if earliest_ms < question.span.from_ms else [question.span]
+    whole = Range(earliest_ms, question.span.to_ms)
+    pieces = rollups.cut(*spans, unit_ms=windows.unit(question.window, whole, question.tz))
+    found = []
+    for table, of in pieces.items():
+        when = rollups.when(table, of, "" if table == rows.RUNS.name else "usage.")
+        source = rollup_of(meter.event_type, table)
+        found.append(_select(source, meter, question, [*conditions, when]))
+    # Few are left for what is asked of each row: its window, and whether its group is one of the largest.
+    groups = "".join(f", d{i}" for i in range(len(question.group_by)))
+    return (
+        f"SELECT at, '' AS identity, sum(measure) AS measure{groups} "
+        f"FROM ({' UNION ALL '.join(found)}) GROUP BY at{groups}"
+    )
 
 
 def _between(at: str, start: str, end: str) -> str:

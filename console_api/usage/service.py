@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator
 
@@ -11,7 +10,7 @@ from console_api.stores import Stores
 from console_api.times import iso
 from console_api.totals import WIRE_NAMES
 from console_api.usage import repository, windows
-from console_api.usage.models import UsageQuestion, UsageTotals
+from console_api.usage.models import OTHER, UsageQuestion, UsageTotals
 from console_api.warehouse import Row
 from schemas.directory import InstanceRecord
 
@@ -27,12 +26,15 @@ async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestio
     Raises `InvalidRequest` (too many buckets) and `WarehouseAway`.
     """
     starts = windows.starts(question.window, question.span, question.tz)
+    rows = await repository.usage(stores, instance, question)
+    whole = next((row for row in rows if row["level"] == 0 and int(row["started"])), None)
+    if whole and question.span.open:
+        # What is recorded last belongs to what there is until now, unless it is a correction.
+        newest_ms: int | None = int(whole["recorded_at"].timestamp() * 1000)
+    else:
+        newest_ms = await repository.newest_ms(stores, instance)
     grouped = question.group_by != "none"
-    kept = await repository.largest_groups(stores, instance, question) if grouped else []
-    rows, newest_ms = await asyncio.gather(
-        repository.usage(stores, instance, question, kept), repository.newest_ms(stores, instance)
-    )
-    groups = _groups(rows, kept) if grouped else {}
+    groups = _groups(rows) if grouped else {}
     return {
         "instance_id": instance.instance_id,
         "from_ms": question.span.from_ms,
@@ -40,7 +42,7 @@ async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestio
         "window": question.window,
         "group_by": question.group_by,
         "timezone": question.tz.key,
-        "totals": next((_sums(row) for row in rows if row["level"] == 0), _NOTHING),
+        "totals": _sums(whole) if whole else _NOTHING,
         "groups": [{"key": key, "totals": totals} for key, totals in groups.items()],
         "series": _series(rows, starts, list(groups) if grouped else [None]),
         "freshness": {"recorded_at_ms": newest_ms, "recorded_at": iso(newest_ms) if newest_ms else None},
@@ -53,9 +55,7 @@ async def parquet(stores: Stores, instance: InstanceRecord, question: UsageQuest
     Raises `InvalidRequest` (too many buckets), `WarehouseAway` and `TooLarge`, all before the first piece.
     """
     windows.starts(question.window, question.span, question.tz)
-    grouped = question.group_by != "none"
-    kept = await repository.largest_groups(stores, instance, question) if grouped else []
-    return await repository.file(stores, instance, question, kept)
+    return await repository.file(stores, instance, question)
 
 
 def _sums(row: Row) -> Sums:
@@ -66,12 +66,13 @@ def _sums(row: Row) -> Sums:
     return sums
 
 
-def _groups(rows: list[Row], kept: list[str]) -> dict[str, Sums]:
+def _groups(rows: list[Row]) -> dict[str, Sums]:
     """Return the groups' totals, dearest first, the rest at the end."""
-    totals = {row["group_key"]: _sums(row) for row in rows if row["level"] == 1}
-    order = [key for key in kept if key in totals]
-    order += [key for key in totals if key not in kept]
-    return {key: totals[key] for key in order}
+    found = [row for row in rows if row["level"] == 1]
+    found.sort(
+        key=lambda row: (row["group_key"] == OTHER, -row["credits_micro"], -row["started"], row["group_key"])
+    )
+    return {row["group_key"]: _sums(row) for row in found}
 
 
 def _series(rows: list[Row], starts: list[int], groups: list[str] | list[None]) -> list[dict[str, object]]:

@@ -13,9 +13,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 
@@ -173,52 +174,65 @@ def _held(client: Client) -> dict[str, dict[str, int]]:
 
 
 def questions(world: World, until: datetime) -> list[Question]:
-    """Return what a console asks: of the instance with most runs, and of the whole market place."""
-    to_ms = int(until.timestamp() * 1000) + 17_345  # not at the start of any bucket
+    """Return what a console asks, of the instance with most runs and of the whole market place.
+
+    It asks from where a window begins until now; one question is between any two moments.
+    """
+    until_ms = int(until.timestamp() * 1000)
     usage = f"/api/v1/instances/{world.instance_id}/usage"
+    credits = "/api/v1/meters/credits/query"
     whose = f"tenant_id = '{world.tenant_id}'"
     mine = f"{whose} AND org_id = '{world.org_id}' AND instance_id = '{world.instance_id}'"
 
-    def span(ms: int) -> dict[str, str]:
-        return {"from": str(to_ms - ms), "to": str(to_ms)}
-
-    def raw(where: str, ms: int, start: str, group: str = "model") -> str:
+    def raw(where: str, from_ms: int, start: str, group: str = "model") -> str:
         return (
             f"SELECT {start}(started_at) AS at, {group}, count(), sum(tokens_in), sum(tokens_out), "
             "sum(charged_micro), quantilesTDigest(0.5, 0.95, 0.99)(duration_ms) FROM runs FINAL "
-            f"WHERE {where} AND started_at >= fromUnixTimestamp64Milli({to_ms - ms}, 'UTC') "
-            f"AND started_at < fromUnixTimestamp64Milli({to_ms}, 'UTC') GROUP BY at, {group} "
-            "SETTINGS do_not_merge_across_partitions_select_final = 1"
+            f"WHERE {where} AND started_at >= fromUnixTimestamp64Milli({from_ms}, 'UTC') "
+            f"GROUP BY at, {group} SETTINGS do_not_merge_across_partitions_select_final = 1"
         )
 
-    every, berlin = DAYS * _DAY_MS, {"tz": "Europe/Berlin"}
-    credits = "/api/v1/meters/credits/query"
+    def midnight(days: int, tz: tzinfo = UTC) -> int:
+        day = (until - timedelta(days=days)).astimezone(tz)
+        return int(day.replace(hour=0).timestamp() * 1000)
+
+    week, month, every = until_ms - 7 * _DAY_MS, midnight(30), midnight(DAYS)
+    berlin = midnight(DAYS, ZoneInfo("Europe/Berlin"))
+    by_model = {"group_by": "model"}
+    any_moment = until_ms - _HOUR_MS + 17_345
     return [
-        Question("instance, 24 h by minute", usage, {**span(24 * _HOUR_MS), "window": "minute"}),
+        Question(
+            "instance, 24 h by minute", usage, {"from": str(until_ms - 24 * _HOUR_MS), "window": "minute"}
+        ),
         Question(
             "instance, 7 days by hour and model",
             usage,
-            {**span(7 * _DAY_MS), "window": "hour", "group_by": "model"},
-            raw(mine, 7 * _DAY_MS, "toStartOfHour"),
+            {"from": str(week), "window": "hour", **by_model},
+            raw(mine, week, "toStartOfHour"),
         ),
-        Question("instance, 30 days by day", usage, {**span(30 * _DAY_MS), "window": "day"}),
+        Question(
+            "instance, the same between any two moments",
+            usage,
+            {"from": str(any_moment - 7 * _DAY_MS), "to": str(any_moment), "window": "hour", **by_model},
+        ),
+        Question("instance, 30 days by day", usage, {"from": str(month), "window": "day"}),
         Question(
             "instance, 90 days by day of Berlin, by model",
             usage,
-            {**span(every), "window": "day", "group_by": "model", **berlin},
-            raw(mine, every, "toStartOfDay"),
+            {"from": str(berlin), "window": "day", **by_model, "tz": "Europe/Berlin"},
+            raw(mine, berlin, "toStartOfDay"),
         ),
         Question(
             "org, credits of 90 days by day and model",
             credits,
-            {**span(every), "window": "day", "group_by": "model"},
+            {"from": str(every), "window": "day", **by_model},
             raw(f"{whose} AND org_id = '{world.org_id}'", every, "toStartOfDay"),
         ),
         Question(
             "tenant, credits of 30 days by day, ten dearest orgs",
             credits,
-            {**span(30 * _DAY_MS), "window": "day", "group_by": "org_id", "top_n": "10"},
-            raw(whose, 30 * _DAY_MS, "toStartOfDay", "org_id"),
+            {"from": str(month), "window": "day", "group_by": "org_id", "top_n": "10"},
+            raw(whose, month, "toStartOfDay", "org_id"),
         ),
     ]
 

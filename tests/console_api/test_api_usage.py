@@ -141,6 +141,32 @@ async def test_nothing_recorded_is_zero_and_not_an_error(
     assert usage["freshness"] == {"recorded_at_ms": None, "recorded_at": None}
 
 
+@pytest.mark.parametrize("window", ["minute", "hour", "day"])
+@pytest.mark.parametrize("group_by", ["none", "model"])
+async def test_a_range_that_goes_on_holds_the_newest_runs_and_none_before_it(
+    http: aiohttp.ClientSession,
+    base_url: str,
+    world: World,
+    clickhouse: AsyncClient,
+    window: str,
+    group_by: str,
+) -> None:
+    # In the middle of a minute, an hour and a day, wherever the clock stands.
+    start_ms = now_ms() - 26 * HOUR_MS
+    before, first, last = (world.run(started_at_ms=at) for at in (start_ms - 1, start_ms, now_ms()))
+    await world.store(clickhouse, before, first, last)
+
+    usage = await ask(http, base_url, world, "/usage", **{"from": start_ms}, window=window, group_by=group_by)
+    ended = await ask(
+        http, base_url, world, "/usage", **{"from": start_ms, "to": start_ms + 25 * HOUR_MS}, window=window
+    )
+
+    assert usage["totals"]["runs"] == 2
+    assert [sum(p["runs"] for p in series["points"]) for series in usage["series"]] == [2]
+    assert ended["totals"]["runs"] == 1
+    assert now_ms() - usage["freshness"]["recorded_at_ms"] < 60_000
+
+
 @pytest.mark.parametrize(
     ("query", "remedy"),
     [

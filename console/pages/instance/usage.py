@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from console.calls import usage as calls
@@ -79,8 +79,13 @@ class _Usage:
 
     def _query(self) -> dict[str, str]:
         _, days, window = _RANGES[self._range]
-        start = int(time.time() * 1000) - days * _DAY_MS
-        return {"start": str(start), "to": "", "window": window, "group_by": self._group, "tz": self._zone}
+        start = datetime.now(self._zone) - timedelta(days=days)
+        # Where a window begins, so that the first one is not half empty.
+        start = start.replace(minute=0, second=0, microsecond=0)
+        if window == "day":
+            start = start.replace(hour=0)
+        at_ms = str(int(start.timestamp() * 1000))
+        return {"start": at_ms, "to": "", "window": window, "group_by": self._group, "tz": self._zone.key}
 
     async def _load(self) -> Usage:
         context, query = self._context, self._query()

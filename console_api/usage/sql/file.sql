@@ -1,4 +1,4 @@
--- Usage by bucket and group (`usage.sql`) as rows of a file; buckets without runs are left out.
+-- Usage by bucket and group (`statement.usage`) as rows of a file; buckets without runs are left out.
 SELECT
     fromUnixTimestamp64Milli(bucket_ms, 'UTC') AS window_start,
     group_key AS group,
