@@ -20,7 +20,9 @@ from metering.runs import MeteredEvent, fold
 from metering.totals import totals_of
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent, encode
+from schemas.rows import RUNS
 from streams import outbox
+from streams.warehouse import rollups
 from streams.warehouse.rows import rows_of
 
 BOOK = PriceBook(
@@ -146,3 +148,6 @@ class Told:
         assert not bad
         for table, rows in made:
             await clickhouse.insert(table.name, rows, column_names=list(table.columns))
+            if table is RUNS:
+                async for _ in rollups.refresh(clickhouse, rollups.touched(rows)):
+                    pass
