@@ -61,13 +61,14 @@ def usage(instance: InstanceRecord, question: UsageQuestion) -> tuple[str, dict[
     read = " UNION ALL ".join(_rows(table, rollups.when(table, of)) for table, of in pieces.items())
     bucket, group = _BUCKETS[question.window], _GROUPS[question.group_by]
     found = f"SELECT *, toUnixTimestamp({bucket}) * 1000 AS bucket_ms, {group} AS group_key FROM ({read})"
-    grouped = question.group_by != "none"
-    if grouped:
-        found = _ranked(found)
+    # Digests are dear to merge, so rows are added up once, and only what comes of it for each of the levels.
+    added = (
+        f"SELECT bucket_ms, group_key, {_named(_SUMS)}, {_STATE} FROM ({found}) GROUP BY bucket_ms, group_key"
+    )
     text = f"""SELECT
     multiIf(grouping(bucket_ms) = 0, 2, grouping(group_key) = 0, 1, 0) AS level, bucket_ms, group_key,
-    {_named(_SUMS_OF_SUMS if grouped else _SUMS)}, {_QUANTILES}
-FROM ({found})
+    {_named(_SUMS_OF_SUMS)}, {_QUANTILES}
+FROM ({added if question.group_by == "none" else _ranked(added)})
 GROUP BY GROUPING SETS ((), (group_key), (bucket_ms, group_key))
 SETTINGS {_SETTINGS}"""
     return text, {**sql.scope(instance), "tz": question.tz.key, "other": OTHER}
@@ -89,20 +90,16 @@ WHERE {_WHOSE} AND {when}
 GROUP BY at, model, channel, key_id, status"""
 
 
-def _ranked(found: str) -> str:
-    """Return the same added up by bucket and group, all groups under one key but those that cost most."""
+def _ranked(added: str) -> str:
+    """Return the same, with all groups under one key but those that cost most."""
     place = "dense_rank() OVER (ORDER BY cost DESC, count DESC, name)"
     return f"""SELECT * EXCEPT name, if({place} <= {MAX_GROUPS}, name, {{other:String}}) AS group_key
 FROM
 (
     SELECT
-        *, sum(credits_micro) OVER (PARTITION BY name) AS cost, sum(started) OVER (PARTITION BY name) AS count
-    FROM
-    (
-        SELECT bucket_ms, group_key AS name, {_named(_SUMS)}, {_STATE}
-        FROM ({found})
-        GROUP BY bucket_ms, name
-    )
+        * EXCEPT group_key, group_key AS name,
+        sum(credits_micro) OVER (PARTITION BY name) AS cost, sum(started) OVER (PARTITION BY name) AS count
+    FROM ({added})
 )"""
 
 
