@@ -64,6 +64,7 @@ def range_of(start: str | None, end: str | None, default_ms: int, now_ms: int, t
     return Range(from_ms, to_ms, open=to_ms > now_ms)
 
 
+@lru_cache(maxsize=8_192)  # the buckets of dashboards, again and again
 def iso(at_ms: int) -> str:
     """Return Unix ms as ISO-8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

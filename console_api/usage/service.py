@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from operator import itemgetter
 
 from console_api.money import credits_of
 from console_api.stores import Stores
@@ -18,6 +19,7 @@ from schemas.directory import InstanceRecord
 Sums = dict[str, int | float | str]
 
 _NOTHING: Sums = UsageTotals().model_dump()
+_values = itemgetter(*WIRE_NAMES)
 
 
 async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestion) -> dict[str, object]:
@@ -59,8 +61,8 @@ async def parquet(stores: Stores, instance: InstanceRecord, question: UsageQuest
 
 
 def _sums(row: Row) -> Sums:
-    sums: Sums = {name: int(row[name]) for name in WIRE_NAMES}
-    sums["credits"] = credits_of(int(row["credits_micro"]))
+    sums: Sums = dict(zip(WIRE_NAMES, _values(row), strict=True))
+    sums["credits"] = credits_of(row["credits_micro"])
     for name, value in zip(("p50", "p95", "p99"), row["durations"], strict=True):
         sums[f"duration_{name}_ms"] = 0.0 if math.isnan(value) else round(value, 1)
     return sums
