@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from console_api import rollups
 from console_api.auth.models import Principal
 from console_api.meters import windows
-from console_api.meters.models import OTHER, Format, Meter, MeterQuestion
+from console_api.meters.models import MAX_TOP, OTHER, Format, Meter, MeterQuestion
 from console_api.meters.sources import SOURCES, Column, Source, added_up_columns, column, rollup_of
 from console_api.times import Range
 from schemas import rows
@@ -64,6 +64,12 @@ def added_up(meter: Meter, used: Collection[str]) -> bool:
     return {path.removeprefix("$.") for path in wanted} <= added_up_columns()
 
 
+def ranks_itself(meter: Meter, question: MeterQuestion) -> bool:
+    """Return whether `values` finds the largest groups on its own: of what is added up there are few rows."""
+    paths = dimensions(meter)
+    return added_up(meter, [paths[name] for name in (*question.group_by, *question.filters)])
+
+
 def largest(whose: Principal, meter: Meter, question: MeterQuestion) -> Statement:
     """Return a SELECT of the `top_n` groups' `keys`, by the value of the whole range."""
     rows, parameters = _rows(whose, meter, question, question.span.from_ms)
@@ -83,14 +89,22 @@ def values(
     kept: list[list[str]] | None,
     form: Format,
 ) -> Statement:
-    """Return the SELECT that answers the question, in a form; `kept`: the groups that are not `other`."""
+    """Return the SELECT that answers the question, in a form.
+
+    `kept`: the groups that are not `other`, if it is limited to the largest and does not rank them itself.
+    """
     before = windows.previous(question) if question.compare else None
     earliest_ms = before.from_ms if before else question.span.from_ms
     rows, parameters = _rows(whose, meter, question, earliest_ms)
     counting = windows.counting(question.window)
     number = counting.number.replace("{base:Int64}", "if(earlier, {previous_base:Int64}, {base:Int64})")
     groups = [f"if(is_other, {{other:String}}, d{i}) AS g{i}" for i in range(len(question.group_by))]
-    is_other = f"NOT has({{kept:Array(Array(String))}}, {_keys(question)})" if kept is not None else "false"
+    is_other = "false"
+    if kept is not None:
+        is_other = f"NOT has({{kept:Array(Array(String))}}, {_keys(question)})"
+    elif question.top_n is not None:
+        rows, is_other = _placed(rows, question), "place > {top_n:UInt32}"
+        parameters["top_n"] = question.top_n
     sql = f"""SELECT {_columns(question, counting, form)}
 FROM
 (
@@ -144,8 +158,7 @@ def _rows(
     for i, (name, wanted) in enumerate(question.filters.items()):
         conditions.append(f"has({{f{i}:Array(String)}}, {_column(meter, paths[name]).sql})")
         parameters[f"f{i}"] = list(wanted)
-    used = [paths[name] for name in (*question.group_by, *question.filters)]
-    if added_up(meter, used):
+    if ranks_itself(meter, question):
         return _added_up(meter, question, earliest_ms, conditions), parameters
     source = SOURCES[meter.event_type]
     between = _between(source.at, "{earliest_ms:Int64}", "{to_ms:Int64}")
@@ -179,6 +192,24 @@ def _added_up(meter: Meter, question: MeterQuestion, earliest_ms: int, condition
         f"SELECT at, '' AS identity, sum(measure) AS measure{groups} "
         f"FROM ({' UNION ALL '.join(found)}) GROUP BY at{groups}"
     )
+
+
+def _placed(rows: str, question: MeterQuestion) -> str:
+    """Return the rows with the `place` of their group, by the value of the range itself.
+
+    A group that is only in the period before has none: it is behind the last.
+    """
+    now = "at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')"
+    place = f"if(there, dense_rank() OVER (ORDER BY there DESC, of_group DESC, keys), {MAX_TOP + 1})"
+    return f"""SELECT *, {place} AS place
+FROM
+(
+    SELECT
+        *, {_keys(question)} AS keys,
+        max({now}) OVER (PARTITION BY keys) AS there,
+        sumIf(measure, {now}) OVER (PARTITION BY keys) AS of_group
+    FROM ({rows})
+)"""
 
 
 def _between(at: str, start: str, end: str) -> str:
