@@ -28,6 +28,8 @@ MIGRATIONS = Path(__file__).parents[2] / "streams" / "warehouse" / "migrations"
 async def serving(config: Config, port: int = 0) -> AsyncIterator[str]:
     """Serve the app in this process, by default on a free port; yield its base URL."""
     listener = socket.create_server(("127.0.0.1", port))
+    # asyncio sees to it only for sockets that are named as TCP.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     app = create_app(config)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=3))
     task = asyncio.create_task(server.serve([listener]))

@@ -118,6 +118,8 @@ async def serving(
         alerts=alerts or AlertsConfig(),
     )
     listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio sees to it only for sockets that are named as TCP.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     app = create_app(config, world.clock)
     app.router.routes = _ROUTES.setdefault(config.knowledge is not None, app.router.routes)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
