@@ -191,6 +191,8 @@ async def test_the_wallet_shows_buckets_and_a_ledger_that_can_be_taken_away(
     await expect(page.get_by_test_id("timeline")).to_contain_text("Admitted")
 
     await page.goto(f"{shop.console_url}/account/wallet")
+    # What comes in moves the page, and a list that was opened meanwhile closes.
+    await expect(page.get_by_test_id("entry").first).to_be_visible()
     await page.get_by_label("Kind").click()
     await page.get_by_role("option", name="Refund").click()
     await expect(page.get_by_test_id("no-entries")).to_be_visible()
