@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from nicegui import app, ui
 
@@ -13,6 +12,7 @@ from console.api import ApiClient
 from console.formats import Locale
 from console.oidc import OidcClient
 from console.visitor import ORG_KEY, TOKEN_KEY, Visitor
+from kit import zones
 
 SIGN_IN_PATH = "/sign-in"
 HOME_PATH = "/account/instances"
@@ -86,9 +86,4 @@ def locale() -> Locale:
 def zone() -> ZoneInfo:
     """Return the browser's time zone, which its pages keep in a cookie; UTC without one that is known."""
     name = unquote(ui.context.client.request.cookies.get(_ZONE_COOKIE, ""))
-    return ZoneInfo(name if name in _zones() else "UTC")
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return ZoneInfo(name if name in zones.known() else "UTC")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from kit import zones
 from kit.problems import InvalidRequest
 
 #: 2100-01-01, the last moment an event may carry.
@@ -26,14 +27,9 @@ class Range:
     open: bool = False
 
 
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def zone(name: str) -> ZoneInfo:
     """Return a time zone by its IANA name. Raises `InvalidRequest`."""
-    if name not in _zones():
+    if name not in zones.known():
         raise InvalidRequest(f"tz: {name!r} is no IANA time zone; use one like Europe/Berlin or UTC.")
     return ZoneInfo(name)
 

@@ -94,6 +94,14 @@ def _ports(data_dir: Path) -> dict[str, str]:
     return {name: str(port) for name, port in free_ports(*names).items()}
 
 
+def listener(port: int = 0) -> socket.socket:
+    """Return a socket that listens on this port of loopback, by default on a free one."""
+    made = socket.create_server(("127.0.0.1", port))
+    # asyncio sees to it only for sockets that are named as TCP.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
 def free_ports(*names: str) -> dict[str, int]:
     """Return a free port for each name."""
     return ports.choose(dict.fromkeys(names, 0), {})

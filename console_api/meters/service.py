@@ -108,7 +108,7 @@ async def answer(
     and `TooLarge`, before the first piece.
     """
     kept = None
-    if question.top_n is not None and not statement.ranks_itself(meter, question):
+    if question.top_n is not None and not statement.added_up(meter, question):
         asked = statement.largest(principal, meter, question)
         kept = [row["keys"] for row in await stores.warehouse.rows(asked.sql, asked.parameters)]
     asked = statement.values(principal, meter, question, kept, form)

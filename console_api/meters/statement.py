@@ -7,7 +7,6 @@ one thing that is not is the name of a dimension, which `models.Dimension` keeps
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from console_api import rollups
@@ -56,18 +55,14 @@ def dimensions(meter: Meter) -> dict[str, str]:
     return {SUBJECT: f"$.{SUBJECT}", **meter.group_by}
 
 
-def added_up(meter: Meter, used: Collection[str]) -> bool:
-    """Return whether the rollups can answer a question that groups and filters by these paths."""
+def added_up(meter: Meter, question: MeterQuestion) -> bool:
+    """Return whether the rollups can answer: few rows are left then, and `values` ranks groups on its own."""
     if not meter.event_type.startswith("run.") or meter.aggregation not in ("sum", "count"):
         return False
-    wanted = {*used, *([meter.value_path] if meter.value_path else [])}
-    return {path.removeprefix("$.") for path in wanted} <= added_up_columns()
-
-
-def ranks_itself(meter: Meter, question: MeterQuestion) -> bool:
-    """Return whether `values` finds the largest groups on its own: of what is added up there are few rows."""
     paths = dimensions(meter)
-    return added_up(meter, [paths[name] for name in (*question.group_by, *question.filters)])
+    wanted = {paths[name] for name in (*question.group_by, *question.filters)}
+    wanted |= {meter.value_path} if meter.value_path else set()
+    return {path.removeprefix("$.") for path in wanted} <= added_up_columns()
 
 
 def largest(whose: Principal, meter: Meter, question: MeterQuestion) -> Statement:
@@ -158,7 +153,7 @@ def _rows(
     for i, (name, wanted) in enumerate(question.filters.items()):
         conditions.append(f"has({{f{i}:Array(String)}}, {_column(meter, paths[name]).sql})")
         parameters[f"f{i}"] = list(wanted)
-    if ranks_itself(meter, question):
+    if added_up(meter, question):
         return _added_up(meter, question, earliest_ms, conditions), parameters
     source = SOURCES[meter.event_type]
     between = _between(source.at, "{earliest_ms:Int64}", "{to_ms:Int64}")

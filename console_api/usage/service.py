@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from operator import itemgetter
@@ -28,12 +29,16 @@ async def usage(stores: Stores, instance: InstanceRecord, question: UsageQuestio
     Raises `InvalidRequest` (too many buckets) and `WarehouseAway`.
     """
     starts = windows.starts(question.window, question.span, question.tz)
-    rows = await repository.usage(stores, instance, question)
+    asked, newest_ms = repository.usage(stores, instance, question), None
+    if question.span.open:
+        rows = await asked
+    else:
+        rows, newest_ms = await asyncio.gather(asked, repository.newest_ms(stores, instance))
     whole = next((row for row in rows if row["level"] == 0 and int(row["started"])), None)
     if whole and question.span.open:
         # What is recorded last belongs to what there is until now, unless it is a correction.
-        newest_ms: int | None = int(whole["recorded_at"].timestamp() * 1000)
-    else:
+        newest_ms = int(whole["recorded_at"].timestamp() * 1000)
+    elif question.span.open:
         newest_ms = await repository.newest_ms(stores, instance)
     grouped = question.group_by != "none"
     groups = _groups(rows) if grouped else {}

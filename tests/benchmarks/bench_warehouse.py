@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 
-sys.path.append(str(Path(__file__).parents[1] / "console_api"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "console_api")]
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from console_stack import serving

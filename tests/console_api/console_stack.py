@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest_asyncio
 import uvicorn
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_world import World
+from containers import listener
 from redis.asyncio import Redis
 
 from console_api.app import Config, create_app
@@ -27,21 +27,19 @@ MIGRATIONS = Path(__file__).parents[2] / "streams" / "warehouse" / "migrations"
 @asynccontextmanager
 async def serving(config: Config, port: int = 0) -> AsyncIterator[str]:
     """Serve the app in this process, by default on a free port; yield its base URL."""
-    listener = socket.create_server(("127.0.0.1", port))
-    # asyncio sees to it only for sockets that are named as TCP.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening = listener(port)
     app = create_app(config)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=3))
-    task = asyncio.create_task(server.serve([listener]))
+    task = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         await app.state.live.close()
         server.should_exit = True
         await task
-        listener.close()
+        listening.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from containers import listener
 from control_places import Place
 from control_world import World, add_token
 from multidict import CIMultiDictProxy
@@ -117,18 +117,16 @@ async def serving(
         oidc=oidc,
         alerts=alerts or AlertsConfig(),
     )
-    listener = socket.create_server(("127.0.0.1", 0))
-    # asyncio sees to it only for sockets that are named as TCP.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening = listener()
     app = create_app(config, world.clock)
     app.router.routes = _ROUTES.setdefault(config.knowledge is not None, app.router.routes)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    task = asyncio.create_task(server.serve([listener]))
+    task = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
-        listener.close()
+        listening.close()
