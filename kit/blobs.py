@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -27,13 +27,16 @@ class BlobMissing(Exception):
 
 
 class BlobStore(Protocol):
-    """Where the bytes of knowledge sources are. A blob is gone with its owner, never before."""
+    """Where the bytes of knowledge sources are. A blob is there until its owner lets it go."""
 
     async def put(self, owner: str, chunks: AsyncIterator[bytes], max_bytes: int) -> tuple[str, int]:
         """Keep the bytes once they are durable; return their SHA-256 and length. Raises `BlobTooLarge`."""
 
     async def fetch(self, owner: str, digest: str, to: Path) -> int:
         """Write the bytes to a new file and return how many. Raises `BlobMissing`."""
+
+    async def keep(self, owner: str, digests: Collection[str]) -> None:
+        """Delete an owner's blobs but these. Doing it again changes nothing."""
 
     async def delete(self, owner: str) -> None:
         """Delete all of an owner's blobs. Doing it again changes nothing."""
@@ -71,6 +74,9 @@ class FileBlobs:
             raise BlobMissing("not a blob's name")
         return await asyncio.to_thread(_copy, self._folder(owner) / digest, digest, to)
 
+    async def keep(self, owner: str, digests: Collection[str]) -> None:
+        await asyncio.to_thread(_leave, self._folder(owner), digests)
+
     async def delete(self, owner: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._folder(owner), ignore_errors=True)
 
@@ -104,6 +110,12 @@ def _copy(source: Path, digest: str, to: Path) -> int:
     if found.hexdigest() != digest:
         raise BlobMissing("the bytes were damaged")
     return size
+
+
+def _leave(folder: Path, digests: Collection[str]) -> None:
+    for blob in folder.iterdir():
+        if _DIGEST.fullmatch(blob.name) and blob.name not in digests:
+            blob.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

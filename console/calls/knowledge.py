@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from console.api import Call
-from console.visitor import Visitor, part
+from console.visitor import Visitor, part, plain
 
 
 class Progress(Struct, frozen=True):
@@ -76,6 +76,21 @@ class PiecePage(Struct, frozen=True):
     chunks: tuple[Piece, ...]
 
 
+class Pair(Struct, frozen=True):
+    """A question, and the answer to it."""
+
+    question: str
+    answer: str
+
+
+class Written(Struct, frozen=True):
+    """What somebody wrote: a text, or pairs."""
+
+    title: str
+    text: str = ""
+    pairs: tuple[Pair, ...] = ()
+
+
 class _Answer(Struct):
     hits: tuple[Found, ...]
 
@@ -108,6 +123,17 @@ async def resync(visitor: Visitor, instance_id: str, source_id: str) -> None:
 
 async def schedule(visitor: Visitor, instance_id: str, source_id: str, hours: int) -> None:
     await visitor.call(Call("PATCH", _path(instance_id, source_id), body={"resync_hours": hours}))
+
+
+async def written(visitor: Visitor, instance_id: str, source_id: str) -> tuple[Written, str]:
+    """Return what was written, and its ETag."""
+    return await visitor.versioned(f"{_path(instance_id, source_id)}/content", Written)
+
+
+async def rewrite(visitor: Visitor, instance_id: str, source_id: str, wanted: Written, etag: str) -> None:
+    """Write anew what is based on an ETag. Raises `Stale`."""
+    path = f"{_path(instance_id, source_id)}/content"
+    await visitor.call(Call("PUT", path, body=plain(wanted), headers={"If-Match": etag}))
 
 
 async def pieces(visitor: Visitor, instance_id: str, source_id: str, begin: int, limit: int) -> PiecePage:

@@ -40,6 +40,7 @@ _ACTIONS = {
     "knowledge.change": "Changed knowledge",
     "knowledge.delete": "Deleted knowledge",
     "knowledge.resync": "Read knowledge again",
+    "knowledge.rewrite": "Rewrote knowledge",
     "knowledge.schedule": "Changed when knowledge is read again",
     "meter.create": "Defined a meter",
     "meter.delete": "Deleted a meter",

@@ -6,12 +6,22 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from console_api.auth.service import PrincipalDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
+from console_api.etags import ReadVersionDep, tag
 from console_api.knowledge import service
-from console_api.knowledge.models import Answer, Asked, NewSource, PiecePage, Source, SourceChange, SourcePage
+from console_api.knowledge.models import (
+    Answer,
+    Asked,
+    NewSource,
+    PiecePage,
+    Source,
+    SourceChange,
+    SourcePage,
+    Written,
+)
 from console_api.knowledge.multipart import FormFile
 from console_api.knowledge.running import KnowledgeDep
 
@@ -112,6 +122,40 @@ async def chunks(
     return await service.chunks(
         control, knowledge, principal, instance_id, source_id=source_id, begin=begin, limit=limit
     )
+
+
+@router.get("/sources/{source_id}/content", summary="What was written: a text, or questions and answers")
+async def written(
+    *,
+    instance_id: InstanceId,
+    source_id: SourceId,
+    control: ControlDep,
+    knowledge: KnowledgeDep,
+    principal: PrincipalDep,
+    response: Response,
+) -> Written:
+    content, version = await service.written(control, knowledge, principal, instance_id, source_id)
+    tag(response, version)
+    return content
+
+
+@router.put("/sources/{source_id}/content", summary="Replace what was written; it is read anew")
+async def rewrite(
+    *,
+    instance_id: InstanceId,
+    source_id: SourceId,
+    wanted: Written,
+    control: ControlDep,
+    knowledge: KnowledgeDep,
+    principal: PrincipalDep,
+    expected: ReadVersionDep,
+    response: Response,
+) -> Source:
+    source = await service.rewrite(
+        control, knowledge, principal, instance_id, source_id, wanted=wanted, read_version=expected
+    )
+    tag(response, source.version)
+    return source
 
 
 @router.patch("/sources/{source_id}", summary="Change how often a source is read anew")

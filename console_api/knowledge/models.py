@@ -37,6 +37,8 @@ class Pair(BaseModel):
     answer: str = Field(min_length=1, max_length=4_000)
 
 
+Words = Annotated[str, Field(max_length=MAX_TEXT_CHARS, description="Plain text or Markdown")]
+Pairs = Annotated[list[Pair], Field(max_length=MAX_PAIRS)]
 ResyncHours = Annotated[
     int, Field(ge=0, le=8_760, description="It is read anew every so many hours; 0: only when asked to")
 ]
@@ -58,8 +60,8 @@ class NewSource(BaseModel):
     max_pages: int = Field(default=50, ge=1, le=5_000, description="Of a site")
     max_depth: int = Field(default=2, ge=0, le=10, description="Of a site: links away from its first page")
     resync_hours: ResyncHours = 0
-    text: str = Field(default="", max_length=MAX_TEXT_CHARS, description="Plain text or Markdown")
-    pairs: list[Pair] = Field(default=[], max_length=MAX_PAIRS)
+    text: Words = ""
+    pairs: Pairs = []
 
     @model_validator(mode="after")
     def _has_what_it_is_made_of(self) -> Self:
@@ -72,6 +74,21 @@ class NewSource(BaseModel):
         if self.resync_hours and self.url is None:
             raise ValueError("only a source of kind url or site has resync_hours: others never change")
         return self
+
+
+class Written(BaseModel):
+    """What somebody wrote: of a source of kind `text` its text, of kind `qa` its pairs."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"title": "Returns", "text": "Send it back within 30 days.", "pairs": []}
+        },
+    )
+
+    title: str = Field(default="", max_length=200, description="Empty: what it begins with")
+    text: Words = ""
+    pairs: Pairs = []
 
 
 class SourceChange(BaseModel):

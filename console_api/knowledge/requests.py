@@ -71,11 +71,13 @@ async def send(session: AsyncSession, row: KnowledgeSource, action: SourceAction
     await outbox.send(session, topics.INGESTION_REQUESTED, row.org_id, command, request, at_ms=now_ms)
 
 
-async def ask_anew(session: AsyncSession, row: KnowledgeSource, actor: str, now_ms: int) -> None:
+async def ask_anew(
+    session: AsyncSession, row: KnowledgeSource, actor: str, now_ms: int, action: str = "knowledge.resync"
+) -> None:
     """Ask for the next version of a source; what was known of it stays until that is ready."""
     begin(row, now_ms)
     await send(session, row, "index", now_ms)
-    record(session, row, actor, "knowledge.resync", now_ms)
+    record(session, row, actor, action, now_ms)
 
 
 async def ask_to_delete(session: AsyncSession, row: KnowledgeSource, actor: str, now_ms: int) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from console_api import cursors
 from console_api.auth import roles
 from console_api.auth.models import Principal
-from console_api.control.errors import Conflict
+from console_api.control.errors import Conflict, PreconditionFailed
 from console_api.control.outbox import service as outbox
 from console_api.control.plane import ControlPlane, reading, writing
 from console_api.database.tables import Instance, KnowledgeSource
@@ -34,13 +36,14 @@ from console_api.knowledge.models import (
     Source,
     SourceChange,
     SourcePage,
+    Written,
 )
 from console_api.knowledge.progress import HOUR_MS
 from console_api.knowledge.quota import Room, room_of
 from console_api.knowledge.running import Knowledge
-from kit.blobs import BlobTooLarge, pieces
+from kit.blobs import BlobMissing, BlobTooLarge, pieces
 from kit.embeddings import EmbeddingAway, EmbeddingRefused
-from kit.problems import BodyTooLarge, NotFound, Unavailable
+from kit.problems import BodyTooLarge, InvalidRequest, NotFound, Unavailable
 from kit.vectors.port import Hit, Place, Question, StoreAway
 
 log = logging.getLogger(__name__)
@@ -125,12 +128,8 @@ async def create(
     row.url, row.resync_hours = wanted.url or "", wanted.resync_hours
     if wanted.kind == "site":
         row.max_pages, row.max_depth = wanted.max_pages, wanted.max_depth
-    content = b""
-    if wanted.kind == "text":
-        content = wanted.text.encode()
-    elif wanted.kind == "qa":
-        content = msgspec.json.encode([pair.model_dump() for pair in wanted.pairs])
-    return await _add(control, knowledge, principal, row, pieces(content) if content else None)
+    content = None if wanted.url else pieces(_encoded(wanted))
+    return await _add(control, knowledge, principal, row, content)
 
 
 async def upload(
@@ -145,6 +144,60 @@ async def upload(
     """Add a file, as it comes in. Raises `BodyTooLarge`, too."""
     row = requests.new_row(principal, instance_id, "upload", filename, control.clock())
     return await _add(control, knowledge, principal, row, content)
+
+
+async def written(
+    control: ControlPlane, knowledge: Knowledge, principal: Principal, instance_id: str, source_id: str
+) -> tuple[Written, int]:
+    """Return what was written, and its version. Raises `Conflict` for what was not written here."""
+    async with reading(control) as session:
+        await own_instance(session, principal, instance_id)
+        row = await _source(session, instance_id, source_id)
+    _is_written(row)
+    with tempfile.TemporaryDirectory(prefix="knowledge-") as folder:
+        copy = Path(folder) / "copy"
+        try:
+            await knowledge.blobs.fetch(source_id, row.blob, copy)
+        except BlobMissing as error:
+            raise NotFound("What was written is not there any more; write it anew.") from error
+        content = copy.read_bytes()
+    if row.kind == "qa":
+        return Written(
+            title=row.title, pairs=msgspec.json.decode(content, type=list[dict[str, str]])
+        ), row.version
+    return Written(title=row.title, text=content.decode()), row.version
+
+
+async def rewrite(
+    control: ControlPlane,
+    knowledge: Knowledge,
+    principal: Principal,
+    instance_id: str,
+    source_id: str,
+    *,
+    wanted: Written,
+    read_version: int,
+) -> Source:
+    """Replace what was written; the agent answers from before until the new version is ready.
+
+    The lock is held while bytes are written, which are few: of the two latest versions none is taken away
+    that a worker may still be reading. Raises `PreconditionFailed` when somebody else was faster.
+    """
+    _may_change(principal)
+    async with writing(control) as session:
+        owner = await own_instance(session, principal, instance_id, lock=True)
+        row = await _source(session, instance_id, source_id, lock=True)
+        _is_written(row)
+        _fits(row, wanted)
+        if row.version != read_version:
+            raise PreconditionFailed("The source has changed since you read it; read it again.")
+        content, before = _encoded(wanted), row.blob
+        await _has_room(session, knowledge, owner, len(content) - row.size_bytes, new=False)
+        row.blob, row.size_bytes = await _put(knowledge, source_id, pieces(content))
+        await knowledge.blobs.keep(source_id, {before, row.blob})
+        row.title = (wanted.title or _title(wanted))[:200]
+        await requests.ask_anew(session, row, principal.subject, control.clock(), "knowledge.rewrite")
+    return _view(row)
 
 
 async def resync(
@@ -242,8 +295,7 @@ async def _add(
     row.tenant_id, row.org_id = owner.tenant_id, owner.org_id
     try:
         if content is not None:
-            most = knowledge.settings.max_upload_bytes
-            row.blob, row.size_bytes = await knowledge.blobs.put(row.source_id, content, most)
+            row.blob, row.size_bytes = await _put(knowledge, row.source_id, content)
         async with writing(control) as session:
             owner = await own_instance(session, principal, row.instance_id, lock=True)
             room = await _has_room(session, knowledge, owner, row.size_bytes)
@@ -254,30 +306,57 @@ async def _add(
             requests.record(
                 session, row, principal.subject, "knowledge.create", row.created_at_ms, kind=row.kind
             )
-    except BaseException as error:
+    except BaseException:
         # Nobody will ever ask for them.
         await knowledge.blobs.delete(row.source_id)
-        if isinstance(error, BlobTooLarge):
-            most = knowledge.settings.max_upload_bytes
-            raise BodyTooLarge(f"A file has at most {most} bytes; split it.", limit_bytes=most) from error
         raise
     return _view(row)
 
 
-async def _has_room(session: AsyncSession, knowledge: Knowledge, owner: Instance, more: int) -> Room:
+async def _put(knowledge: Knowledge, source_id: str, content: AsyncIterator[bytes]) -> tuple[str, int]:
+    """Keep a source's bytes; return their name and how many. Raises `BodyTooLarge`."""
+    most = knowledge.settings.max_upload_bytes
+    try:
+        return await knowledge.blobs.put(source_id, content, most)
+    except BlobTooLarge as error:
+        raise BodyTooLarge(f"A file has at most {most} bytes; split it.", limit_bytes=most) from error
+
+
+async def _has_room(
+    session: AsyncSession, knowledge: Knowledge, owner: Instance, more: int, *, new: bool = True
+) -> Room:
     if owner.status == "ended":
         raise Conflict("The instance has ended; it learns nothing any more.")
     sources, size = await repository.used(session, owner.instance_id)
     room = await room_of(session, knowledge.settings, owner)
-    if sources >= room.max_sources:
+    if new and sources >= room.max_sources:
         raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one or upgrade.")
     if size + more > room.max_bytes:
         raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source or upgrade.")
     return room
 
 
-def _title(wanted: NewSource) -> str:
-    if wanted.url:
+def _is_written(row: KnowledgeSource) -> None:
+    if row.deleted_at_ms:
+        raise Conflict("The source is being deleted.")
+    if row.kind not in ("text", "qa"):
+        raise Conflict("Only a text, or questions and answers, are written here; add other sources anew.")
+
+
+def _fits(row: KnowledgeSource, wanted: Written) -> None:
+    if (row.kind == "text") != bool(wanted.text.strip()) or (row.kind == "qa") != bool(wanted.pairs):
+        raise InvalidRequest("A source of kind text has a text, and one of kind qa has pairs.")
+
+
+def _encoded(wanted: NewSource | Written) -> bytes:
+    """Return what is kept of a text, or of pairs."""
+    if wanted.pairs:
+        return msgspec.json.encode([pair.model_dump() for pair in wanted.pairs])
+    return wanted.text.encode()
+
+
+def _title(wanted: NewSource | Written) -> str:
+    if isinstance(wanted, NewSource) and wanted.url:
         return wanted.url
     return wanted.text.strip().partition("\n")[0].strip("# ") if wanted.text else wanted.pairs[0].question
 

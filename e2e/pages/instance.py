@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from environment import Target
 from playwright.async_api import Locator, Page, expect
+from waiting import eventually
 
 TABS = ("", "data", "channels", "branding", "connectors", "usage")
 
@@ -62,6 +63,23 @@ class InstancePage:
         await self.page.get_by_test_id("knowledge-query").fill(question)
         await self.page.keyboard.press("Enter")
         return self.page.get_by_test_id("hits")
+
+    async def finds(self, question: str, words: str) -> Locator:
+        """Ask until the pieces that are found say these words: what was written is being read."""
+
+        async def found() -> bool:
+            hits = await self.search(question)
+            return words in await hits.inner_text()
+
+        await eventually(found, f"{words!r} is found")
+        return self.page.get_by_test_id("hits")
+
+    async def forget(self, name: str) -> None:
+        """Delete a source; wait until it is gone."""
+        row = self.page.get_by_test_id("source").filter(has_text=name)
+        await row.get_by_role("button", name="Delete").click()
+        await self.page.get_by_test_id("confirm").click()
+        await expect(row).to_have_count(0)
 
     async def add_widget(self, origin: str) -> str:
         """Make a widget key for pages of an origin; return the snippet to paste."""

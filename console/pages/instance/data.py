@@ -18,7 +18,9 @@ from console.components.table import Column, table
 from console.components.text import Text, box, when
 from console.pages.instance.context import InstanceContext
 from console.pages.instance.source import Inside, every
+from console.pages.instance.writing import WRITTEN, PairsForm, Rewriting, TextForm
 from console.pages.signed_in import card_head
+from console.visitor import plain
 
 _EVERY_S = 3.0
 _MAX_FILE_BYTES = 25 * 1024 * 1024
@@ -127,6 +129,9 @@ class _Data:
         with box("div", "rm-table__actions"):
             if source.kind in ("url", "site") or source.status == "failed":
                 Button("Read again", lambda: self._resync(source), look="ghost", small=True)
+            if source.kind in WRITTEN:
+                rewriting = Rewriting(self._context, source, self._loaded.refresh)
+                Button("Edit", rewriting.open, look="ghost", small=True)
             if source.ready_at_ms:
                 inside = Inside(self._context, source, self._loaded.refresh)
                 Button("Look inside", inside.open, look="ghost", small=True)
@@ -214,25 +219,15 @@ class _Data:
         )
 
     def _draw_text(self) -> None:
-        title = text_field("Title", placeholder="Opening hours", testid="text-title")
-        text = text_field(
-            "Text", lines=6, longest=400_000, hint="Plain text or Markdown.", testid="text-body"
-        )
-        Button(
-            "Add text",
-            lambda: self._add(kind="text", title=str(title.value or "").strip(), text=str(text.value or "")),
-            testid="add-text",
-        )
+        form = TextForm()
+        Button("Add text", lambda: self._add_written("text", form), testid="add-text")
 
     def _draw_qa(self) -> None:
-        question = text_field("Question", placeholder="How long is delivery?", longest=1000)
-        answer = text_field("Answer", lines=3, longest=4000)
+        form = PairsForm()
+        Button("Add answers", lambda: self._add_written("qa", form), testid="add-pairs")
 
-        async def add() -> None:
-            pair = {"question": str(question.value or ""), "answer": str(answer.value or "")}
-            await self._add(kind="qa", title=pair["question"][:200], pairs=[pair])
-
-        Button("Add answer", add)
+    async def _add_written(self, kind: str, form: TextForm | PairsForm) -> None:
+        await self._add(kind=kind, **plain(form.written()))
 
     async def _add(self, **wanted: object) -> None:
         context = self._context
