@@ -96,7 +96,7 @@ class AdmissionControl:
         p, now, limits = caller.partition, self._clock(), caller.instance.limits
         reply = await self._admit(
             keys=[
-                *_credit_keys(caller, lease, now),
+                *_credit_keys(caller, lease),
                 keys.leases(p),
                 keys.lease(p, lease.run_id),
                 keys.idempotency(p, lease.instance_id, idempotency_key),
@@ -107,7 +107,6 @@ class AdmissionControl:
                 *_credit_arguments(caller, lease, now),
                 msgspec.json.encode(lease),
                 now + self._settings.lease_ms,
-                self._settings.run_timeout_ms + 3_600_000,
                 sha256(body).hexdigest() if idempotency_key else "",
                 self._settings.answer_ttl_s,
                 keys.answer(p, ""),
@@ -171,7 +170,7 @@ class AdmissionControl:
         reply = cast(
             list[Any],
             await self._extend(
-                keys=_credit_keys(caller, lease, now),
+                keys=_credit_keys(caller, lease),
                 args=[
                     *_credit_arguments(caller, lease, now),
                     max(0, addition.minimum),
@@ -199,15 +198,17 @@ class AdmissionControl:
             await pipe.execute()
 
 
-def _credit_keys(caller: Caller, lease: RunLease, now_ms: int) -> list[str]:
+def _credit_keys(caller: Caller, lease: RunLease) -> list[str]:
+    # A run counts where it began, as the metering worker counts it, however long it takes.
+    started_ms = lease.started_at_ms
     p, org_id, instance_id = caller.partition, lease.org_id, lease.instance_id
     return [
         keys.wallet(p, org_id),
         keys.holds(p, org_id),
         keys.held_by_instance(p, org_id),
         keys.running(p, instance_id),
-        keys.counter(p, instance_id, "day", start_of("day", now_ms)),
-        keys.counter(p, instance_id, "month", start_of("month", now_ms)),
+        keys.counter(p, instance_id, "day", start_of("day", started_ms)),
+        keys.counter(p, instance_id, "month", start_of("month", started_ms)),
     ]
 
 

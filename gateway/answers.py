@@ -7,12 +7,17 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from kit.clock import Clock
 from kit.redis_client import get_bytes
 from schemas import keys
 from schemas.directory import RunLease
 from schemas.events import RunEvent, RunStatus
 from schemas.runner import Citation
+
+#: Answers of a few seconds' runs; each is as long as its run's output.
+_MOST_WAITING = 1_000
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -56,14 +61,36 @@ class KeptAnswer(Struct, frozen=True, kw_only=True):
 
 
 class AnswerStore:
-    """Answers in Redis, for a day by default."""
+    """Answers in Redis, for a day by default. What Redis could not take waits here until it can."""
 
-    def __init__(self, redis: Redis, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, ttl_s: int, clock: Clock) -> None:
         self._redis = redis
         self._ttl_s = ttl_s
+        self._clock = clock
+        self._waiting: dict[str, tuple[int, KeptAnswer]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some answer is not in Redis yet."""
+        return bool(self._waiting)
 
     async def keep(self, partition: int, kept: KeptAnswer) -> None:
-        """Store an answer. Raises `RedisError`."""
+        """Store an answer; while Redis is away, here. The oldest of too many are let go."""
+        try:
+            await self._store(partition, kept)
+        except RedisError:
+            self._waiting[kept.answer.run_id] = (partition, kept)
+            if len(self._waiting) > _MOST_WAITING:
+                del self._waiting[next(iter(self._waiting))]
+
+    async def keep_waiting(self) -> None:
+        """Store what waits: until then, a repeated request would find neither answer nor owner, and run
+        again. Raises `RedisError`."""
+        for run_id, (partition, kept) in list(self._waiting.items()):
+            await self._store(partition, kept)
+            self._waiting.pop(run_id, None)
+
+    async def _store(self, partition: int, kept: KeptAnswer) -> None:
         key = keys.answer(partition, kept.answer.run_id)
         await self._redis.set(key, msgspec.json.encode(kept), ex=self._ttl_s)
 
@@ -72,10 +99,10 @@ class AnswerStore:
         blob = await get_bytes(self._redis, keys.answer(partition, run_id))
         return None if blob is None else msgspec.json.decode(blob, type=KeptAnswer)
 
-    async def is_owned(self, partition: int, run_id: str, now_ms: int) -> bool:
+    async def is_owned(self, partition: int, run_id: str) -> bool:
         """Return whether a living gateway works on that run. Raises `RedisError`."""
         due = await self._redis.zscore(keys.leases(partition), run_id)
-        return due is not None and due > now_ms
+        return due is not None and due > self._clock()
 
     async def lease(self, partition: int, run_id: str) -> RunLease | None:
         """Return whose run that is, while it runs. Raises `RedisError`."""

@@ -33,7 +33,7 @@ from gateway.widget.limits import WidgetLimits
 from gateway.widget.script_endpoints import router as widget_script_router
 from gateway.widget.secrets import SessionSecrets, configured
 from gateway.widget.service import WidgetSessions
-from kit import clock, http_app, redis_client, tokens
+from kit import clock, http_app, redis_client, redis_clock, tokens
 from kit.publisher import Publisher
 from kit.settings import (
     GatewaySettings,
@@ -60,15 +60,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     keys = KeyDirectory(
         redis, kafka.partitions, settings.key_cache_ttl_ms, settings.key_stale_ttl_ms, clock.now_ms
     )
+    shared = await redis_clock.opened(redis, clock.now_ms)
     services = RunServices(
         runner=runner,
         publisher=publisher,
-        answers=AnswerStore(redis, settings.answer_ttl_s),
+        answers=AnswerStore(redis, settings.answer_ttl_s, shared),
         history=CallHistory(),
         clock=clock.now_ms,
         timeout_s=settings.run_timeout_ms / 1000,
     )
-    runs = RunService(redis, services, AdmissionControl(redis, settings, clock.now_ms), settings)
+    runs = RunService(redis, services, AdmissionControl(redis, settings, shared), settings)
     uses, guard = KeyUses(redis, settings.key_uses_flush_ms, clock.now_ms), OriginGuard(redis, clock.now_ms)
     widget = load(WidgetSettings)
     sessions = WidgetSessions(
@@ -92,6 +93,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             runs.limits.listen(),
             runs.listen_for_cancels(),
             runs.keep_leases(),
+            runs.keep_answers(),
+            shared.follow(),
             uses.run(),
         )
     ]

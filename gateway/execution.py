@@ -13,13 +13,10 @@ keep it from being closed and metered. Order of effects at the end, and what a c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-
-from redis.exceptions import RedisError
 
 from gateway import metrics
 from gateway.account import RunAccount
@@ -266,8 +263,7 @@ class Run:
     async def _keep(self, answer: Answer, closing: RunEvent) -> None:
         kept = KeptAnswer(answer=answer, closing=closing, visitor=self.lease.visitor)
         # Only repeating the request needs it: without Redis the run is still metered and answered.
-        with contextlib.suppress(RedisError):
-            await self._services.answers.keep(self.partition, kept)
+        await self._services.answers.keep(self.partition, kept)
 
     async def _publish(self, event: RunEvent) -> None:
         await self._services.publisher.publish(topics.RUNS, self.lease.org_id, event)

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 #: How long a repeated request waits for the first one's answer.
 _REPEAT_WAIT_S = 30.0
 _REPEAT_POLL_S = 0.1
+_KEEP_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class RunService:
             self._admission, self._services.history, order.caller, request.max_output_tokens
         )
         quote = _quoted(order, request, reservation)
+        if order.idempotency_key:
+            await self._keep_waiting(order.caller)
         with tracing.span("admit") as current:
             admission = await self._admission.admit(
                 order.caller, lease, quote, order.idempotency_key, order.body
@@ -119,6 +122,14 @@ class RunService:
         if order.call is None and output != request.max_output_tokens:
             request = msgspec.structs.replace(request, max_output_tokens=output)
         return self._start(order, lease, request, reservation, admission.headers)
+
+    async def _keep_waiting(self, caller: Caller) -> None:
+        """Let Redis know all answers of this gateway before it says whether a request is a repeated one."""
+        try:
+            await self._services.answers.keep_waiting()
+        except RedisError as error:
+            if not caller.instance.limits.fail_open:
+                raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
 
     def _start(
         self,
@@ -214,7 +225,7 @@ class RunService:
 
     async def _is_owned(self, caller: Caller, run_id: str) -> bool:
         try:
-            return await self._services.answers.is_owned(caller.partition, run_id, self._services.clock())
+            return await self._services.answers.is_owned(caller.partition, run_id)
         except RedisError as error:
             raise LimitsUnavailable(headers={"Retry-After": "2"}) from error
 
@@ -283,6 +294,13 @@ class RunService:
             if self._runs:
                 with contextlib.suppress(RedisError):
                     await self._admission.renew([(r.partition, r.lease.run_id) for r in self._runs.values()])
+
+    async def keep_answers(self) -> None:
+        """Store the answers that Redis could not take, for ever."""
+        while True:
+            await asyncio.sleep(_KEEP_AGAIN_S)
+            with contextlib.suppress(RedisError):
+                await self._services.answers.keep_waiting()
 
     async def drain(self, timeout_s: float) -> None:
         """Cancel what still runs and wait, bounded, until it is closed."""

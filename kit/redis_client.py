@@ -30,6 +30,8 @@ def connect(settings: RedisSettings) -> Redis:
                 max_connections=settings.max_connections,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
+                # By default it would send a command again up to ten times.
+                retry=Retry(NoBackoff(), 0),
                 decode_responses=False,
             ),
         )
@@ -64,6 +66,15 @@ async def opened(settings: RedisSettings) -> Redis:
 async def identity(redis: Redis) -> str:
     """Return what is new after a restart or a failover; of a cluster, the nodes' together."""
     return _run_id(await redis.info("server"))
+
+
+def up_s(info: object) -> int:
+    """Return how many seconds Redis has been up, by its `INFO server`; of a cluster, its youngest node."""
+    if not isinstance(info, dict):
+        return 0
+    if "uptime_in_seconds" in info:
+        return int(info["uptime_in_seconds"])
+    return min(map(up_s, info.values()), default=0)
 
 
 def _run_id(info: object) -> str:

@@ -28,6 +28,9 @@ LAST_PRIORITY: Final = 1_000
 #: Empty buckets are kept only because a lowered charge may refill them: at most so many, the last to burn.
 KEPT_EMPTY: Final = 4
 
+#: Of so many grants a wallet knows how much expired or was voided, the latest to.
+KEPT_LAPSED: Final = 32
+
 _NEVER = 1 << 62
 
 
@@ -75,12 +78,15 @@ def due_at_ms(buckets: Iterable[Bucket], debt: int) -> int | None:
 class Draft:
     """Buckets and debt being rewritten at one moment, with the movements made so far."""
 
-    __slots__ = ("_moved", "buckets", "debt", "expired", "now_ms")
+    __slots__ = ("_moved", "buckets", "debt", "expired", "lapsed", "now_ms")
 
-    def __init__(self, buckets: Iterable[Bucket], debt: int, now_ms: int) -> None:
+    def __init__(
+        self, buckets: Iterable[Bucket], debt: int, now_ms: int, lapsed: tuple[tuple[str, int], ...] = ()
+    ) -> None:
         self.buckets = list(buckets)
         self.debt = debt
         self.now_ms = now_ms
+        self.lapsed = lapsed
         self.expired = 0
         self._moved: list[Movement] = []
 
@@ -178,6 +184,16 @@ class Draft:
         if amount:
             self._return(amount)
 
+    def lapse(self, grant_id: str, amount: int) -> None:
+        """Note that so much of a grant is gone unspent (came back, if negative), the latest last."""
+        known = dict(self.lapsed)
+        known[grant_id] = known.pop(grant_id, 0) + amount
+        self.lapsed = tuple(entry for entry in known.items() if entry[1])[-KEPT_LAPSED:]
+
+    def lapsed_of(self, grant_id: str) -> int:
+        """Return how much of a grant expired or was voided, as far as it is known."""
+        return dict(self.lapsed).get(grant_id, 0)
+
     def forget(self) -> None:
         """Drop empty buckets, but not the `KEPT_EMPTY` last to burn that may be refilled."""
         empty = [bucket for bucket in self.buckets if not bucket.remaining_micro]
@@ -217,4 +233,5 @@ class Draft:
             self.add("rollover", renewed)
         if lost:
             self.expired += lost
+            self.lapse(bucket.bucket_id.removesuffix(ROLLED), lost)
             self._moved.append(Movement("expiry", bucket.bucket_id, -lost))

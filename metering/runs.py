@@ -136,6 +136,11 @@ def _later(a: Fact, b: Fact) -> Fact:
     return a if a == b or order_of(a) > order_of(b) else b
 
 
+def _earlier(a: Correction, b: Correction) -> Correction:
+    """Return what was asked for first: the same request, repeated, asks for nothing new."""
+    return b if _later(a, b) is a else a
+
+
 def _call_of(event: TokenEvent) -> Call:
     return Call(
         event.final,
@@ -241,7 +246,7 @@ def join(a: RunState, b: RunState) -> RunState:
     corrections = dict(a.corrections)
     for request_id, correction in b.corrections.items():
         same = corrections.get(request_id)
-        corrections[request_id] = correction if same is None else _later(same, correction)
+        corrections[request_id] = correction if same is None else _earlier(same, correction)
     phase = a.phase if b.phase is None else b.phase if a.phase is None else _later(a.phase, b.phase)
     return RunState(_later(a.identity, b.identity), phase, calls, tools, a.skewed or b.skewed, corrections)
 
@@ -274,7 +279,7 @@ def _merge_fact(state: RunState, event: MeteredEvent) -> None:
     elif type(event) is CorrectionEvent:
         correction = _correction_of(event)
         same = state.corrections.get(correction.request_id)
-        kept = correction if same is None else _later(same, correction)
+        kept = correction if same is None else _earlier(same, correction)
         state.corrections = {**state.corrections, correction.request_id: kept}
 
 

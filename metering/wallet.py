@@ -99,7 +99,8 @@ class Grant(Struct, frozen=True):
 class Wallet(Struct, frozen=True, array_like=True):
     """Buckets in burn order (priority, expiry, age, id), debt, and running totals.
 
-    `charged_micro` is net of corrections. `as_of_ms` is the latest moment it was brought to.
+    `charged_micro` is net of corrections. `as_of_ms` is the latest moment it was brought to. `lapsed`: what
+    expired or was voided of a grant, so that a refund does not take it a second time.
     """
 
     buckets: tuple[Bucket, ...] = ()
@@ -110,6 +111,7 @@ class Wallet(Struct, frozen=True, array_like=True):
     voided_micro: int = 0
     refunded_micro: int = 0
     as_of_ms: int = 0
+    lapsed: tuple[tuple[str, int], ...] = ()
 
 
 def advance(wallet: Wallet, as_of_ms: int) -> tuple[Wallet, Movements]:
@@ -189,6 +191,8 @@ def void(wallet: Wallet, grant_id: str, as_of_ms: int) -> tuple[Wallet, Movement
         voided = draft.buckets[place].remaining_micro
         # Nothing may refill it either, so it is forgotten.
         draft.change("void", place, -voided, granted=0)
+        if voided:
+            draft.lapse(grant_id, voided)
         draft.forget()
     return _close(wallet, draft, voided=voided), draft.take()
 
@@ -196,9 +200,10 @@ def void(wallet: Wallet, grant_id: str, as_of_ms: int) -> tuple[Wallet, Movement
 def refund(wallet: Wallet, grant_id: str, amount_micro: int, as_of_ms: int) -> tuple[Wallet, Movements]:
     """Claw back credits whose money was returned: from the grant itself, the rest as a charge would burn.
 
-    Hence what was already spent becomes debt once no effective bucket can pay it. A wallet forgets spent
-    grants, so an unknown one counts as spent; that no grant is refunded twice or beyond its amount is the
-    caller's to know. Raises `ValueError` unless the amount is positive.
+    Hence what was already spent becomes debt once no effective bucket can pay it. What had expired or been
+    voided of the grant is gone already, and not taken again. A wallet forgets spent grants, so an unknown one
+    counts as spent; that no grant is refunded twice or beyond its amount is the caller's to know. Raises
+    `ValueError` unless the amount is positive.
     """
     if amount_micro < 1:
         raise ValueError("a refund takes at least one micro-credit")
@@ -208,8 +213,10 @@ def refund(wallet: Wallet, grant_id: str, amount_micro: int, as_of_ms: int) -> t
         bucket = draft.buckets[place]
         taken = min(amount_micro, bucket.remaining_micro)
         draft.change("refund", place, -taken, granted=max(bucket.granted_micro - amount_micro, 0))
-    draft.burn("refund", amount_micro - taken)
-    return _close(wallet, draft, refunded=amount_micro), draft.take()
+    if spared := min(amount_micro - taken, draft.lapsed_of(grant_id)):
+        draft.lapse(grant_id, -spared)
+    draft.burn("refund", amount_micro - taken - spared)
+    return _close(wallet, draft, refunded=amount_micro - spared), draft.take()
 
 
 def balance(wallet: Wallet, at_ms: int) -> int:
@@ -264,7 +271,7 @@ def _plus(deltas: dict[int, int], at_ms: int, delta: int) -> None:
 
 
 def _open(wallet: Wallet, as_of_ms: int) -> Draft:
-    draft = Draft(wallet.buckets, wallet.debt_micro, wallet.as_of_ms)
+    draft = Draft(wallet.buckets, wallet.debt_micro, wallet.as_of_ms, wallet.lapsed)
     draft.advance(as_of_ms)
     return draft
 
@@ -281,4 +288,5 @@ def _close(
         wallet.voided_micro + voided,
         wallet.refunded_micro + refunded,
         draft.now_ms,
+        draft.lapsed,
     )

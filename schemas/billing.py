@@ -14,7 +14,9 @@ from schemas.events import (
     Id,
     MicroCredits,
     OptionalId,
+    OptionalName,
     RunStatus,
+    Total,
     UnixMs,
     Version,
 )
@@ -46,7 +48,7 @@ class BillingRecord(Struct, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=0, le=MAX_EXACT)]
     channel: Channel
     key_id: OptionalId = ""
-    model: OptionalId = ""
+    model: OptionalName = ""
     status: RunStatus
     price_version: OptionalId = ""
     estimated: bool = False
@@ -58,8 +60,8 @@ class BillingRecord(Struct, frozen=True, kw_only=True):
     #: When the ledger entry it was made from reached the log.
     recorded_at_ms: UnixMs
     runs: Count = 1
-    tokens_in: Count = 0
-    tokens_out: Count = 0
+    tokens_in: Total = 0
+    tokens_out: Total = 0
     tool_calls: Count = 0
     duration_ms: Count = 0
     charged_micro: MicroCredits = 0

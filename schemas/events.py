@@ -25,8 +25,11 @@ Version = Literal[1]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 OptionalId = Annotated[str, Meta(max_length=128)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+OptionalName = Annotated[str, Meta(max_length=256)]
 ShortText = Annotated[str, Meta(max_length=512)]
 Count = Annotated[int, Meta(ge=0, le=10_000_000_000)]
+#: Of a run: each of its calls may count up to a `Count`.
+Total = Annotated[int, Meta(ge=0, le=MAX_EXACT)]
 UnixMs = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
 MicroCredits = Annotated[int, Meta(ge=-MAX_EXACT, le=MAX_EXACT)]
 
@@ -89,8 +92,8 @@ class RunEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
 
     status: RunStatus
     model: Name
-    tokens_in: Count = 0
-    tokens_out: Count = 0
+    tokens_in: Total = 0
+    tokens_out: Total = 0
     duration_ms: Count = 0
     tool_calls: Count = 0
     credits_micro: MicroCredits = 0
@@ -139,7 +142,7 @@ class CorrectionEvent(UsageEvent, frozen=True, kw_only=True, gc=False):
     kind: CorrectionKind
     new_price_version: OptionalId = ""
     call_id: OptionalId = ""
-    model: Annotated[str, Meta(max_length=256)] = ""
+    model: OptionalName = ""
     input_uncached: Count = 0
     cache_read: Count = 0
     cache_write: Count = 0
@@ -189,19 +192,19 @@ class RunSnapshot(Struct, frozen=True, kw_only=True):
     status: RunStatus
     channel: Channel
     key_id: OptionalId = ""
-    model: OptionalId = ""
+    model: OptionalName = ""
     streamed: bool = False
     end_user: OptionalId = ""
     error_code: ShortText = ""
     started_at_ms: UnixMs
     closed_at_ms: UnixMs = 0
     duration_ms: Count = 0
-    tokens_in: Count = 0
-    tokens_out: Count = 0
-    input_uncached: Count = 0
-    cache_read: Count = 0
-    cache_write: Count = 0
-    reasoning: Count = 0
+    tokens_in: Total = 0
+    tokens_out: Total = 0
+    input_uncached: Total = 0
+    cache_read: Total = 0
+    cache_write: Total = 0
+    reasoning: Total = 0
     model_calls: Count = 0
     tool_calls: Count = 0
     charged_micro: MicroCredits = 0

@@ -22,6 +22,7 @@ from kit.publisher import new_producer
 from kit.redis_client import get_bytes
 from kit.settings import WorkerSettings, load
 from metering import metered
+from metering.metered import MeteredRun
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, encode
@@ -99,7 +100,11 @@ async def correct(args: argparse.Namespace) -> dict[str, int]:
         changes, events = {}, []
         for owner in runs:
             event = _event(args, owner)
-            changes[event.run_id] = await _change(redis, event, kafka.partitions)
+            known = await _run(redis, event, kafka.partitions)
+            if event.request_id in known.state.corrections:
+                changes[event.run_id] = 0
+                continue
+            changes[event.run_id] = await _change(redis, event, known)
             events.append(event)
     finally:
         await client.close()
@@ -137,17 +142,20 @@ def _event(args: argparse.Namespace, owner: Mapping[str, Any]) -> CorrectionEven
     )
 
 
-async def _change(redis: Any, event: CorrectionEvent, partitions: int) -> int:
-    """Return what the correction adds to the run's charge. Raises `StackError` if it cannot be corrected."""
-    partition = partition_of(event.org_id, partitions)
-    blob = await get_bytes(redis, keys.run(partition, event.run_id))
+async def _run(redis: Any, event: CorrectionEvent, partitions: int) -> MeteredRun:
+    """Return the run as it stands. Raises `StackError` if it cannot be corrected."""
+    blob = await get_bytes(redis, keys.run(partition_of(event.org_id, partitions), event.run_id))
     if blob is None:
         days = load(WorkerSettings).run_state_ttl_s // 86_400
         raise StackError(
             f"{event.run_id} cannot be corrected any more: runs are kept for {days} days after their "
             "last change; give the difference as a grant of kind correction"
         )
-    known = metered.decode(blob)
+    return metered.decode(blob)
+
+
+async def _change(redis: Any, event: CorrectionEvent, known: MeteredRun) -> int:
+    """Return what the correction adds to the run's charge. Raises `StackError` without a price book."""
     books = {}
     for version in metered.books_needed(known, event):
         book = await get_bytes(redis, keys.price_book(version))

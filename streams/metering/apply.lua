@@ -46,7 +46,8 @@ for _, counter in ipairs(plan.counters) do
 end
 
 -- A run's charge comes out of its hold, so that what is held and what is spent are never counted twice; what
--- a closed run did not need is given back. Returns what was taken out of holds.
+-- turns out to have cost less goes back into it, since its gateway counts on all that was granted; what a
+-- closed run did not need is given back. Returns what was taken out of holds, which may be less than nothing.
 local function release(org_id, spent)
   local holds = keys.holds .. org_id
   local by_instance = keys.held_by_instance .. org_id
@@ -60,10 +61,10 @@ local function release(org_id, spent)
         redis.call('HDEL', holds, run_id)
         redis.call('SREM', keys.running .. instance_id, run_id)
       else
-        taken = math.max(0, math.min(held, tonumber(run[3])))
+        taken = math.min(held, tonumber(run[3]))
       end
       -- Only then: zero with a minus sign is no integer to Redis.
-      if taken > 0 then
+      if taken ~= 0 then
         if not closed then
           redis.call('HINCRBY', holds, run_id, string.format('%.0f', -taken))
         end
@@ -94,7 +95,7 @@ for _, write in ipairs(plan.wallets) do
     redis.call('SADD', keys.wallet_grants .. org_id, unpack(write[7]))
   end
   local taken = release(org_id, write[8])
-  if taken > 0 then
+  if taken ~= 0 then
     redis.call('HINCRBY', wallet, 'held', string.format('%.0f', -taken))
   end
   -- Runs are still in flight and there is not enough for all of them, or nothing at all: tell the gateways.

@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 from redis.exceptions import RedisError
 
-from kit import clock, logs, ops_server, redis_client, tracing
+from kit import clock, logs, ops_server, redis_client, redis_clock, tracing
 from kit.publisher import Publisher
 from kit.settings import (
     KafkaSettings,
@@ -33,7 +33,8 @@ async def main() -> None:
     publisher = Publisher(kafka, load(SpoolSettings), spool_dir)
     await publisher.start()
     relay = OutboxRelay(redis, kafka, clock.now_ms)
-    reaper = Reaper(redis, publisher, kafka.partitions, clock.now_ms)
+    shared = await redis_clock.opened(redis, clock.now_ms)
+    reaper = Reaper(redis, publisher, kafka.partitions, shared)
 
     async def readiness() -> dict[str, str]:
         problems = {"kafka": "away"} if publisher.away else {}
@@ -48,6 +49,7 @@ async def main() -> None:
         ops = await ops_server.serve(worker.metrics_port, readiness, worker.metrics_host)
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(relay.run()),
+        asyncio.create_task(shared.follow()),
         asyncio.create_task(reaper.run()),
         asyncio.create_task(Reconciler(kafka, publisher, clock.now_ms).run()),
     ]

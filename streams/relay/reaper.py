@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from kit import redis_client
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.redis_client import get_bytes
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
 _AT_ONCE = 200
+#: How long gateways have to renew their leases once Redis is back. They do so at a third of a lease (5 s).
+_GRACE_S = 15.0
 #: How long the metering worker has to apply a `lost` event before it is published again.
 _AGAIN_MS = 30_000
 
@@ -44,19 +48,39 @@ class Reaper:
         self._publisher = publisher
         self._partitions = partitions
         self._clock = clock
+        self._met_redis = False
         self.reaped = 0
 
     async def run(self) -> None:
-        """Reap for ever."""
+        """Reap for ever, but not before gateways could renew their leases where Redis had been away."""
+        reap_from: float | None = None
         while True:
             try:
+                if reap_from is None:
+                    reap_from = time.monotonic() + await self._grace_s()
                 for partition in range(self._partitions):
-                    await self.reap(partition)
+                    if time.monotonic() >= reap_from:
+                        await self.reap(partition)
                     await self.expire(partition)
                 await self._measure()
-            except (RedisError, SpoolFull) as error:
+            except RedisError as error:
+                reap_from = None
+                log.warning("reaper waits", extra={"error": repr(error)})
+            except SpoolFull as error:
                 log.warning("reaper waits", extra={"error": repr(error)})
             await asyncio.sleep(_EVERY_S)
+
+    async def _grace_s(self) -> float:
+        """Return how long leases that ran out may be those of living gateways.
+
+        After an outage of its own this relay cannot tell for how long Redis was away from others. When it
+        starts Redis can: where it has been up for long enough, leases were renewed.
+        """
+        if self._met_redis:
+            return _GRACE_S
+        info = await self._redis.info("server")
+        self._met_redis = True
+        return max(0.0, _GRACE_S - redis_client.up_s(info))
 
     async def _measure(self) -> None:
         open_runs = waiting = 0
@@ -101,7 +125,7 @@ class Reaper:
     async def _close(self, partition: int, run_id: str, now: int) -> None:
         blob = await get_bytes(self._redis, keys.lease(partition, run_id))
         if blob is None:
-            # Its description outlives every possible run; without it there is nothing left to close.
+            # Closed in between.
             await self._redis.zrem(keys.leases(partition), run_id)
             return
         lease = msgspec.json.decode(blob, type=RunLease)

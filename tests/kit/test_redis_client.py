@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from waiting import PATIENCE_S
 
 from kit import redis_client
@@ -38,4 +39,12 @@ async def test_connections_of_a_server_that_restarted_cost_no_request(tmp_path: 
 
 async def test_opening_a_client_to_a_server_that_is_away_is_no_error() -> None:
     redis = await redis_client.opened(RedisSettings(url="redis://127.0.0.1:1"))
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+async def test_no_client_sends_a_command_again_by_itself(cluster: bool) -> None:
+    redis = redis_client.connect(RedisSettings(url="redis://127.0.0.1:1", cluster=cluster))
+    retry = redis.retry if cluster else redis.get_retry()  # type: ignore[attr-defined]
+    assert retry.get_retries() == 0
     await redis.aclose()

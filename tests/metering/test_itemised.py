@@ -75,6 +75,23 @@ def test_with_corrections_items_and_adjustments_add_up_to_what_is_charged(
     assert bill.items == itemised(fold(None, events), books).items
 
 
+def test_a_correction_that_is_asked_for_again_later_changes_nothing() -> None:
+    usage = token("c", 0, input_uncached=1_000_000, final=True)
+    other = msgspec.structs.replace(
+        BOOK, version="list-2", default=msgspec.structs.replace(BOOK.default, input=7_000_000)
+    )
+    books = {"list-1": msgspec.structs.replace(BOOK, version="list-1"), "list-2": other}
+    there = correction("there", "rerate", STARTED + 1, new_price_version="list-2")
+    back = correction("back", "rerate", STARTED + 2, new_price_version="list-1")
+    again = correction("there", "rerate", STARTED + 3, new_price_version="list-2")
+
+    once = fold(None, [(event, False) for event in (usage, there, back)])
+    twice = fold(once, [(again, False)])
+
+    assert corrected_cost(twice, books) == corrected_cost(once, books)
+    assert corrected_cost(once, books)[2][0].amount_micro != 0
+
+
 @briefly
 @given(lawful_runs(), tiered_books())
 def test_an_item_is_its_quantity_at_its_rate_and_a_call_is_rounded_up_once(

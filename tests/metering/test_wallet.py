@@ -166,6 +166,19 @@ def test_a_clawback_takes_other_credits_before_it_makes_debt() -> None:
     assert movements == (Movement("refund", "second", -300), Movement("refund", "", -200))
 
 
+@pytest.mark.parametrize("end", ["voided", "expired"])
+def test_what_was_gone_already_is_not_taken_again_by_a_refund(end: str) -> None:
+    given = pack(amount=500, expires_at_ms=MIDNIGHT + DAY if end == "expired" else 0)
+    wallet, _ = charge(wallet_of(given, pack("rest", 900)), 200, NOON)
+    if end == "voided":
+        wallet, _ = void(wallet, "pack", NOON)
+
+    half, _ = refund(wallet, "pack", 250, MIDNIGHT + 2 * DAY)
+    whole, movements = refund(half, "pack", 250, MIDNIGHT + 2 * DAY)
+    assert movements == (Movement("refund", "rest", -200),)  # what had been spent of it
+    assert (whole.refunded_micro, balance(whole, NOON + 2 * DAY)) == (200, 700)
+
+
 def test_a_partial_refund_leaves_the_rest_of_the_pack() -> None:
     refunded, _ = refund(wallet_of(pack(amount=500)), "pack", 200, NOON)
 

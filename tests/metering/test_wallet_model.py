@@ -51,6 +51,8 @@ class Model:
     now: int = 0
     debt: int = 0
     pots: list[Pot] = field(default_factory=list)
+    #: By grant: what expired or was voided.
+    lapsed: Counter[str] = field(default_factory=Counter)
 
     def in_order(self) -> list[Pot]:
         return sorted(self.pots, key=lambda pot: (pot.priority, pot.end, pot.start, pot.name))
@@ -69,6 +71,8 @@ class Model:
             if pot.end <= self.now and rolled:
                 end = int(pot.end)
                 self.pots.append(Pot(pot.name + "~1", pot.priority, end, end + pot.longer, rolled, rolled))
+            if pot.end <= self.now:
+                self.lapsed[pot.name.removesuffix("~1")] += pot.left - rolled
         self.pots = [pot for pot in self.pots if pot.end > self.now]
         while self.debt and any(pot.left for pot in self.effective()):
             self.debt -= 1
@@ -113,7 +117,9 @@ class Model:
         self.tidy()
 
     def void(self, name: str) -> None:
-        self.pots = [pot for pot in self.pots if pot not in self.named(name)]
+        for pot in self.named(name):
+            self.lapsed[name] += pot.left
+            self.pots.remove(pot)
 
     def refund(self, name: str, amount: int) -> None:
         rest = amount
@@ -121,7 +127,9 @@ class Model:
             rest = max(amount - pot.left, 0)
             pot.left = max(pot.left - amount, 0)
             pot.size = max(pot.size - amount, 0)
-        self.burn(rest)
+        spared = min(rest, self.lapsed[name])
+        self.lapsed[name] -= spared
+        self.burn(rest - spared)
         self.tidy()
 
 

@@ -115,15 +115,17 @@ async def test_a_runs_charge_comes_out_of_its_hold_and_the_rest_is_given_back_wh
     assert await rig.redis.hget(keys.held_by_instance(org.partition, org.id), "inst-holds") == b"0"
 
 
-async def test_a_hold_that_is_spent_stands_a_report_of_the_same_usage(rig: Rig) -> None:
+async def test_what_an_estimate_took_too_much_of_a_hold_goes_back_into_it(rig: Rig) -> None:
     org = Org(rig, "again")
     await org.command(grant="g", amount_micro=10_000)
-    await org.hold("r1", 400)
+    await org.hold("r1", 600)
     await org.use("r1", 100)
-    await org.has("the hold is used up", charged=500, held=0)
+    await org.has("the hold pays", charged=500, held=100)
     await org.use("r1", 100, seq=2)
     await org.use("r1", 50, seq=3)
-    await org.has("a lower count gives back to the wallet, not to the hold", charged=300, held=0)
+    await org.has("its gateway still counts on all that was granted", charged=300, held=300)
+    await org.close("r1")
+    await org.has("nothing is held for what has ended", charged=300, held=0)
 
 
 async def test_a_partition_that_was_half_written_is_left_alone(rig: Rig) -> None:
