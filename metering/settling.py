@@ -77,6 +77,8 @@ class _Settling:
 
     def pass_time(self) -> None:
         due = {b.bucket_id: 0 for b in self.wallet.buckets if 0 < b.expires_at_ms <= self._as_of_ms}
+        since_ms = self.wallet.as_of_ms
+        self._credited = any(since_ms < b.effective_at_ms <= self._as_of_ms for b in self.wallet.buckets)
         self.wallet, movements = transitions.advance(self.wallet, self._as_of_ms)
         lost = {m.bucket_id: m.amount_micro for m in movements if m.kind == "expiry"}
         # Of every bucket that ended, even with nothing left: had it been applied before with another result,
@@ -92,7 +94,8 @@ class _Settling:
                 self.wallet, _ = transitions.issue(before, grant, self._as_of_ms)
                 amount = self.wallet.granted_micro - before.granted_micro
                 self._command("grant", command, amount, f"granted:{command.kind}")
-                self._credited = True
+                # What is to be used later is no credit yet.
+                self._credited |= grant.effective_at_ms <= self._as_of_ms
             case "void":
                 self.wallet, _ = transitions.void(before, command.grant_id, self._as_of_ms)
                 self._command("void", command, before.voided_micro - self.wallet.voided_micro, "voided")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from console_api.database.tables import Subscription
 from metering import plans
 
+#: A period's credits are given so long before it begins, for they are effective only then: runs that are in
+#: flight when one period ends go on with the next one's.
+AHEAD_MS = 3_600_000
 #: A year is twelve of its months, so that 29 February is renewed.
 _MONTHS = {"month": 1, "year": 12}
 
@@ -20,5 +23,5 @@ def end_of(start_ms: int, every: str, periods: int = 1) -> int:
 
 
 def grantable(row: Subscription, now_ms: int) -> int:
-    """Return up to when a subscription's periods may be granted: now, but for none that is not paid."""
-    return min(now_ms, row.paid_until_ms - 1)
+    """Return up to when a subscription's periods may be granted: a little ahead, but none that is not paid."""
+    return min(now_ms + AHEAD_MS, row.paid_until_ms - 1)

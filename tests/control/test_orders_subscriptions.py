@@ -61,6 +61,19 @@ async def test_a_year_drips_by_the_month_and_stops_with_it(shop: Shop) -> None:
     assert await shop.credits() == 12 * MONTHLY + ONCE
 
 
+async def test_the_next_months_credits_are_there_before_this_ones_end(shop: Shop) -> None:
+    await subscribed(shop, "year")
+    ends_ms = periods.end_of(int((await shop.one(Subscription)).started_at_ms), "month")
+    await shop.settle(ends_ms - periods.AHEAD_MS - 60_000 - shop.world.clock())
+    assert await shop.credits() == MONTHLY + ONCE
+
+    await shop.settle(120_000)
+
+    assert await shop.credits() == 2 * MONTHLY + ONCE
+    latest = max(await shop.rows(Grant, kind="plan"), key=lambda grant: int(grant.effective_at_ms))
+    assert latest.effective_at_ms == ends_ms > shop.world.clock()
+
+
 async def test_without_money_it_stops_after_the_grace_and_goes_on_when_paid(shop: Shop) -> None:
     ends_ms = await subscribed(shop)
     await shop.settle(ends_ms - shop.world.clock())

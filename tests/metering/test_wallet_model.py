@@ -71,8 +71,9 @@ class Model:
             if pot.end <= self.now and rolled:
                 end = int(pot.end)
                 self.pots.append(Pot(pot.name + "~1", pot.priority, end, end + pot.longer, rolled, rolled))
+        for pot in self.pots:
             if pot.end <= self.now:
-                self.lapsed[pot.name.removesuffix("~1")] += pot.left - rolled
+                self.lapsed[pot.name.removesuffix("~1")] += pot.left - min(pot.left, pot.cap)
         self.pots = [pot for pot in self.pots if pot.end > self.now]
         while self.debt and any(pot.left for pot in self.effective()):
             self.debt -= 1
