@@ -149,7 +149,29 @@ RUNS = Table(
         **_COORDINATES,
     },
 )
-ALL: tuple[Table, ...] = (RUN_EVENTS, TOKEN_EVENTS, TOOL_CALL_EVENTS, CORRECTIONS, LEDGER, RUNS)
+#: What was refused, by its place in the log: kept for longer than the log, as the rows of it are.
+DEAD_LETTERS = Table(
+    "dead_letters",
+    {
+        "topic": _LOW,
+        "partition": "UInt16",
+        "offset": "UInt64",
+        "reason": _LOW,
+        "detail": "String",
+        "worker": _LOW,
+        "recorded_at": _TIME,
+        **_COORDINATES,
+    },
+)
+ALL: tuple[Table, ...] = (
+    RUN_EVENTS,
+    TOKEN_EVENTS,
+    TOOL_CALL_EVENTS,
+    CORRECTIONS,
+    LEDGER,
+    RUNS,
+    DEAD_LETTERS,
+)
 
 #: What the ingestion worker writes, through `kit.vectors`.
 KNOWLEDGE_CHUNKS = Table(

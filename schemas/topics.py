@@ -69,7 +69,7 @@ DEAD_LETTERS = Topic(
     DeadLetter,
     "org_id",
     ("metering", "warehouse", "ingestion", "exports"),
-    ("replay", "control plane"),
+    ("replay", "control plane", "warehouse"),
     # The largest record of any topic, in base64, with its coordinates.
     max_message_bytes=2_097_152,
 )
@@ -117,7 +117,7 @@ RECONCILIATIONS = Topic("usage.reconciliations", Reconciliation, "tenant_id", ("
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
 METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, GRANTS)
 #: Topics the warehouse worker stores.
-STORED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, LEDGER)
+STORED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, LEDGER, DEAD_LETTERS)
 ALL: tuple[Topic, ...] = (
     RUNS,
     TOKENS,

@@ -105,7 +105,7 @@ async def settled(org_id: str, since_ms: int, wait_s: float) -> Report:
     redis = redis_client.connect(redis_settings)
     client = await clickhouse_client.connect(clickhouse)
     try:
-        stores = Stores(redis, client, kafka)
+        stores = Stores(redis, client, kafka, raw_days=clickhouse.raw_events_days)
         return await again.settled(stores, org_id=org_id, since_ms=since_ms, wait_s=wait_s)
     finally:
         await client.close()

@@ -23,5 +23,5 @@ def end_of(start_ms: int, every: str, periods: int = 1) -> int:
 
 
 def grantable(row: Subscription, now_ms: int) -> int:
-    """Return up to when a subscription's periods may be granted: a little ahead, but none that is not paid."""
+    """Return up to when its periods may be granted: somewhat ahead, but none that is not paid."""
     return min(now_ms + AHEAD_MS, row.paid_until_ms - 1)

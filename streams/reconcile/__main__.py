@@ -63,10 +63,11 @@ def told(request: ReconciliationRequest, report: Report, began_ms: int, ended_ms
 
 async def _report(request: ReconciliationRequest) -> Report:
     redis = redis_client.connect(load(RedisSettings))
-    client = await clickhouse_client.connect(load(ClickHouseSettings))
+    clickhouse = load(ClickHouseSettings)
+    client = await clickhouse_client.connect(clickhouse)
     try:
         return await settled(
-            Stores(redis, client, load(KafkaSettings)),
+            Stores(redis, client, load(KafkaSettings), raw_days=clickhouse.raw_events_days),
             tenant_id=request.tenant_id,
             org_id=request.only_org_id,
             since_ms=request.since_ms,

@@ -84,9 +84,11 @@ async def settled(
 async def reconcile(stores: Stores, *, tenant_id: str = "", org_id: str = "", since_ms: int = 0) -> Report:
     """Compare everything, or one tenant, one organisation, or the runs that started since then.
 
-    Writes nothing. The records of the log are counted whatever is compared: they are nobody's alone.
+    Writes nothing. The records of the log are counted whatever is compared: they are nobody's alone. Where
+    raw events are not kept for ever, only runs that still have theirs are compared.
     """
     began = time.monotonic()
+    since_ms = max(since_ms, stores.complete_since_ms())
     report = Report()
     bounds = await stores.bounds()
     report.in_flight = [line async for line in stores.in_flight(bounds)][:_MAX_IN_FLIGHT]

@@ -22,6 +22,7 @@ from streams.reconcile.recompute import Coordinate, Org
 from streams.replay import letters
 
 _ASKED, _FETCH_MS = 10, 500
+_DAY_MS, _MARGIN_MS = 86_400_000, 3_600_000
 _ORGS = """
 SELECT DISTINCT tenant_id, org_id FROM ledger UNION DISTINCT SELECT DISTINCT tenant_id, org_id FROM run_events
 """
@@ -49,6 +50,11 @@ _NEWEST = """
 SELECT toUnixTimestamp64Milli(max(recorded_at)) FROM {table:Identifier}
 WHERE _topic = {topic:String} AND _partition = {partition:UInt16} HAVING count() > 0
 """
+
+
+_REFUSED = (
+    "SELECT DISTINCT topic, partition, offset, reason FROM dead_letters WHERE topic IN {topics:Array(String)}"
+)
 
 
 class RunRow(Struct, frozen=True):
@@ -84,12 +90,24 @@ class Stores:
     """Reads Redis, ClickHouse and Kafka for one reconciliation."""
 
     def __init__(
-        self, redis: Redis, client: AsyncClient, kafka: KafkaSettings, clock: Clock = now_ms
+        self,
+        redis: Redis,
+        client: AsyncClient,
+        kafka: KafkaSettings,
+        clock: Clock = now_ms,
+        *,
+        raw_days: int = 0,
     ) -> None:
+        """`raw_days`: how long raw events are kept, 0: always."""
         self.clock = clock
+        self._raw_days = raw_days
         self._redis = redis
         self.client = client
         self._kafka = kafka
+
+    def complete_since_ms(self) -> int:
+        """Return since when a run that began has all of its raw events."""
+        return self.clock() - self._raw_days * _DAY_MS + _MARGIN_MS if self._raw_days else 0
 
     async def orgs(self) -> list[Org]:
         """Return every organisation that has a ledger or usage."""
@@ -106,15 +124,16 @@ class Stores:
         return found
 
     async def refused(self) -> tuple[frozenset[Coordinate], frozenset[Coordinate]]:
-        """Return the records that became dead letters, and those among them that ClickHouse has no row of."""
-        refused: set[Coordinate] = set()
-        unstored: set[Coordinate] = set()
+        """Return the records that became dead letters, and those among them that ClickHouse has no row of.
+
+        From the log what is new, from the warehouse what the log has forgotten.
+        """
+        bound = {"topics": [topic.name for topic in topics.METERED]}
+        stored = (await self.client.query(_REFUSED, parameters=bound)).result_rows
+        found = {(str(topic), int(p), int(offset)): str(reason) for topic, p, offset, reason in stored}
         async for letter in letters(self._kafka):
-            at = (letter.topic, letter.partition, letter.offset)
-            refused.add(at)
-            if letter.reason in UNREADABLE:
-                unstored.add(at)
-        return frozenset(refused), frozenset(unstored)
+            found[letter.topic, letter.partition, letter.offset] = letter.reason
+        return frozenset(found), frozenset(at for at, reason in found.items() if reason in UNREADABLE)
 
     async def runs(self, org: Org, since: str) -> dict[str, RunRow]:
         bound = {"tenant": org.tenant_id, "org": org.org_id, "since": since}

@@ -35,11 +35,12 @@ _TABLE_OF = {
     topics.TOOL_CALLS.name: rows.TOOL_CALL_EVENTS.name,
     topics.CORRECTIONS.name: rows.CORRECTIONS.name,
     topics.LEDGER.name: rows.LEDGER.name,
+    topics.DEAD_LETTERS.name: rows.DEAD_LETTERS.name,
 }
 
 
 class WarehouseRole:
-    """Raw events, ledger and runs in ClickHouse."""
+    """Raw events, ledger, runs and dead letters in ClickHouse."""
 
     name = "warehouse"
     topics: tuple[Topic, ...] = STORED

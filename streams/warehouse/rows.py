@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiokafka import ConsumerRecord
 
 from schemas import rows, topics
-from schemas.events import CorrectionEvent, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
+from schemas.events import CorrectionEvent, DeadLetter, LedgerEntry, RunEvent, TokenEvent, ToolCallEvent
 from schemas.rows import Table
 from streams.metering.reader import Poison, read
 
 Row = tuple[Any, ...]
+Decoded = TypeVar("Decoded")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_entry = msgspec.json.Decoder(LedgerEntry).decode
+_decode_letter = msgspec.json.Decoder(DeadLetter).decode
 
 #: Columns that come from the record, not from the event.
 _FROM_RECORD = ("recorded_at", "_topic", "_partition", "_offset")
@@ -66,6 +68,7 @@ _EVENT_TABLES = {
 }
 _LEDGER = RowMaker(rows.LEDGER)
 _RUNS = RowMaker(rows.RUNS)
+_LETTERS = RowMaker(rows.DEAD_LETTERS)
 
 
 class _RunRow:
@@ -95,16 +98,25 @@ def rows_of(
 
 
 def _sources(record: ConsumerRecord, partitions: int) -> Iterable[tuple[RowMaker, Any]]:
-    if record.topic != topics.LEDGER.name:
-        event, _ = read(record, partitions)
-        return [(_EVENT_TABLES[type(event)], event)]
+    if record.topic == topics.DEAD_LETTERS.name:
+        return [(_LETTERS, _decoded(_decode_letter, record))]
+    if record.topic == topics.LEDGER.name:
+        return _of_entry(_decoded(_decode_entry, record), record.offset)
+    event, _ = read(record, partitions)
+    return [(_EVENT_TABLES[type(event)], event)]
+
+
+def _decoded(decode: Callable[[bytes], Decoded], record: ConsumerRecord) -> Decoded:
     try:
-        entry = _decode_entry(record.value or b"")
+        return decode(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Poison("invalid_event", str(error)) from error
+
+
+def _of_entry(entry: LedgerEntry, offset: int) -> list[tuple[RowMaker, Any]]:
     if not entry.version:
         # Facts about wallets have no order of their own: what the log says last is so.
-        entry = msgspec.structs.replace(entry, version=record.offset)
+        entry = msgspec.structs.replace(entry, version=offset)
     made: list[tuple[RowMaker, Any]] = [(_LEDGER, entry)]
     if entry.run is not None:
         made.append((_RUNS, _RunRow(entry)))

@@ -19,6 +19,7 @@ import bench_pipeline
 import bench_retrieval
 import bench_scaling
 import bench_warehouse
+import readme_table
 import report
 import results
 import scale_table
@@ -38,6 +39,7 @@ def main() -> None:
     failed = [] if args.report else _measure(args.parts or _PARTS, args.runs)
     missing = report.write(_PARTS)
     scale_table.write()
+    readme_table.write()
     print(report.PAGE.read_text())
     for part in missing:
         print(f"not measured yet: {part}", file=sys.stderr)

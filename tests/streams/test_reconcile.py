@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from streams_rig import BOOK, RUN_COSTS, running
 from waiting import eventually
 from warehouse_rig import Warehouse
 
-from kit import clickhouse_client
+from kit import clickhouse_client, clock
 from metering.metered import MeteredRun
 from schemas import keys, topics
 from schemas.events import CorrectionEvent, GrantEvent
@@ -21,6 +23,7 @@ from schemas.partitioning import partition_of
 from streams.reconcile.recompute import Org
 from streams.reconcile.report import Report, reconcile
 from streams.reconcile.witnesses import Stores
+from streams.replay import letters
 from streams.warehouse import migrate
 
 ORG, INSTANCE = "org-3", "inst-3"
@@ -236,3 +239,36 @@ async def test_a_difference_of_a_log_that_grows_is_not_the_last_word(house: Ware
 
     assert report.different
     assert any("came meanwhile" in said for said in report.in_flight)
+
+
+async def test_what_was_refused_is_known_when_the_log_has_forgotten_it(house: Warehouse) -> None:
+    client = clickhouse_client.connect_sync(house.settings)
+    kafka = house.rig.kafka
+    places = [TopicPartition(topics.DEAD_LETTERS.name, p) for p in range(kafka.partitions)]
+
+    async def stored() -> bool:
+        return bool(client.query("SELECT count() FROM dead_letters").result_rows[0][0] >= 3)
+
+    await eventually(stored, "the letters are in the warehouse")
+    client.close()
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({place: RecordsToDelete(before_offset=-1) for place in places})
+    finally:
+        await admin.close()
+    assert [letter async for letter in letters(kafka)] == []
+
+    assert (await report_of(house)).differences == []
+
+
+async def test_runs_whose_raw_events_have_gone_are_not_compared(house: Warehouse) -> None:
+    client = await clickhouse_client.connect(house.settings)
+    in_two_days = clock.now_ms() + 2 * 86_400_000
+    try:
+        stores = Stores(house.rig.redis, client, house.rig.kafka, lambda: in_two_days, raw_days=1)
+        report = await reconcile(stores)
+    finally:
+        await client.close()
+
+    assert (report.runs, report.differences) == (0, [])
