@@ -257,3 +257,5 @@ USAGE_MINUTES, USAGE_HOURS, USAGE_DAYS = (
 ROLLUPS: tuple[Table, ...] = (USAGE_MINUTES, USAGE_HOURS, USAGE_DAYS)
 #: All that holds tenants' rows.
 EVERY: tuple[Table, ...] = (*ALL, *KNOWLEDGE, *ROLLUPS)
+#: Those whose every row is some tenant's, which its analysts may read.
+OF_TENANTS: tuple[Table, ...] = tuple(table for table in EVERY if "tenant_id" in table.columns)

@@ -77,10 +77,10 @@ def _filters(database: str, principal: Principal) -> str:
     pairs = []
     for table in _TABLES:
         condition = f"tenant_id = {_literal(principal.tenant_id)}"
-        if principal.org_id and "org_id" in table.columns:
-            condition += f" AND org_id = {_literal(principal.org_id)}"
-        elif principal.org_id:
+        if "tenant_id" not in table.columns or (principal.org_id and "org_id" not in table.columns):
             condition = "false"
+        elif principal.org_id:
+            condition += f" AND org_id = {_literal(principal.org_id)}"
         pairs.append(f"{_literal(f'{database}.{table.name}')}: {_literal(condition)}")
     return "{" + ", ".join(pairs) + "}"
 

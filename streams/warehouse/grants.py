@@ -10,7 +10,7 @@ from __future__ import annotations
 from schemas import rows
 from streams.warehouse.cluster import local, on
 
-_TABLES = rows.EVERY
+_TABLES = rows.OF_TENANTS
 #: `readonly = 2`: clients such as Grafana send settings of their own; those that are limits stay limits.
 _LIMITS = (
     "readonly = 2",

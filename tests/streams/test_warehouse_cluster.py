@@ -75,7 +75,7 @@ def test_the_journal_and_the_grants_are_on_every_server(client: Client) -> None:
         assert client.query("SELECT formatQuery({sql:String})", parameters={"sql": statement}).result_rows
         assert "ON CLUSTER market" in statement
     policies = [text for text in made if "ROW POLICY" in text]
-    assert len(policies) == 2 * len(rows.EVERY)
+    assert len(policies) == 2 * len(rows.OF_TENANTS)
 
 
 def test_a_servers_settings_take_what_statements_send(clickhouse_url: str) -> None:
