@@ -11,6 +11,7 @@ from role_imports import ROOT
 
 DOCKER = ROOT / "docker"
 BASE = DOCKER / "k8s" / "base"
+EXPORTS = DOCKER / "k8s" / "exports"
 OVERLAYS = sorted(path for path in (DOCKER / "k8s" / "overlays").iterdir() if path.is_dir())
 Document = dict[str, Any]
 PORTS = {

@@ -43,10 +43,15 @@ _SHARED = {
 }
 
 
-@cache
 def closure(image: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return our modules that an image imports, at any depth, and the top names of the others."""
-    todo, ours, others = list(ENTRIES[image]), set[str](), set[str]()
+    return imports(*ENTRIES[image])
+
+
+@cache
+def imports(*entries: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return our modules that some modules import, at any depth, and the top names of the others."""
+    todo, ours, others = list(entries), set[str](), set[str]()
     while todo:
         module = todo.pop()
         path = _path(module)
