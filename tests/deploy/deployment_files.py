@@ -23,6 +23,7 @@ PORTS = {
     "warehouse": 18086,
     "relay": 18087,
     "ingestion": 18088,
+    "operate": 18090,
 }
 
 
@@ -68,9 +69,10 @@ def environment(documents: list[Document], name: str) -> set[str]:
     for source in spec["envFrom"]:
         if "configMapRef" in source:
             told |= set(settings[source["configMapRef"]["name"]]["data"])
-        else:
-            data = secrets[source["secretRef"]["name"]]["spec"]["data"]
-            told |= {item["secretKey"] for item in data}
+            continue
+        reference = source["secretRef"]
+        if reference["name"] in secrets or not reference.get("optional"):
+            told |= {item["secretKey"] for item in secrets[reference["name"]]["spec"]["data"]}
     return told
 
 

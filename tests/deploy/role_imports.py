@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from stack.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Image → the modules it is to run.
 ENTRIES = {
@@ -22,6 +24,7 @@ ENTRIES = {
     "billing": ("streams.billing.__main__",),
     "exports": ("streams.exports.__main__",),
     "prepare": ("stack.prepare",),
+    "operate": ("stack.cli", *sorted({command.module for command in COMMANDS.values()})),
 }
 #: Found by a plug-in's name, not by an import that stands anywhere.
 _SERVER = {"httptools", "uvloop"}
@@ -35,6 +38,7 @@ BY_NAME = {
     "warehouse": {"uvloop"},
     "billing": {"uvloop"},
     "exports": {"uvloop"},
+    "operate": {"aiosqlite", "asyncpg"},
 }
 #: Several distributions share this name.
 _SHARED = {

@@ -64,7 +64,7 @@ def test_kafka_in_kubernetes_is_as_its_profile_says() -> None:
 def test_what_workers_are_scaled_by_is_measured() -> None:
     documents = manifests(BASE)
     scalers = of_kind(documents, "ScaledObject", "HorizontalPodAutoscaler")
-    assert set(workloads(documents)) - set(scalers) == {"console-api", "console", "relay"}
+    assert set(workloads(documents)) - set(scalers) == {"console-api", "console", "relay", "operate"}
     for role in ("metering", "warehouse"):
         query = scalers[role]["spec"]["triggers"][0]["metadata"]["query"]
         assert query == f'sum({registry.LAG.name}{{role="{role}"}})'

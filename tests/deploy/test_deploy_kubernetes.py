@@ -65,7 +65,7 @@ def test_probes_ask_the_port_the_role_listens_on(role: str) -> None:
         assert container[probe]["httpGet"]["port"] == "http"
     # Liveness never asks a store: one that is away would have everything killed.
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    worker = role in {"metering", "warehouse", "relay", "ingestion"}
+    worker = role in {"metering", "warehouse", "relay", "ingestion", "operate"}
     assert container["readinessProbe"]["httpGet"]["path"] == ("/readyz" if worker else "/healthz")
     for item in container.get("env", []):
         if item["name"] == "RUNMETER_WORKER_METRICS_PORT":

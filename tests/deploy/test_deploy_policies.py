@@ -26,16 +26,16 @@ def _allowed(name: str) -> set[int]:
     return {port["port"] for rule in rules if rule["to"] == stores for port in rule["ports"]}
 
 
-def _entry(container: dict[str, Any]) -> str:
-    """Return the module that a container runs."""
+def _entries(container: dict[str, Any]) -> tuple[str, ...]:
+    """Return the modules that a container runs."""
     image = container["image"].removeprefix("runmeter/").partition(":")[0]
-    return str(container["command"][-1]) if "command" in container else ENTRIES[image][0]
+    return (container["command"][-1],) if "command" in container else ENTRIES[image]
 
 
 @pytest.mark.parametrize("owner", sorted(OWNERS))
 def test_a_process_may_reach_the_stores_that_it_is_told_of(owner: str) -> None:
     name = owner.removesuffix("-0-1-0")
     needed = {port for variable, port in STORES.items() if variable in environment(DOCUMENTS, owner)}
-    if "aiokafka" in imports(_entry(OWNERS[owner]["containers"][0]))[1]:
+    if "aiokafka" in imports(*_entries(OWNERS[owner]["containers"][0]))[1]:
         needed.add(KAFKA)
     assert _allowed(name) & {KAFKA, *STORES.values()} == needed
