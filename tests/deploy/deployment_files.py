@@ -37,7 +37,7 @@ def manifests(folder: Path = BASE) -> list[Document]:
     """Return what the folder's kustomization names, at any depth. A name that leads nowhere raises."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     found: list[Document] = []
-    for name in kustomization["resources"]:
+    for name in [*kustomization["resources"], *kustomization.get("components", [])]:
         path = (folder / name).resolve()
         found += manifests(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
     for patch in kustomization.get("patches", []):
