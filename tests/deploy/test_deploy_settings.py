@@ -29,6 +29,14 @@ def test_what_the_page_names_reaches_a_workload_of_kubernetes() -> None:
     assert all(name in secrets for name in BY_HAND)
 
 
+def test_weaviate_is_everywhere_the_version_that_is_tested() -> None:
+    files = ("docker/compose.yaml", "docs/knowledge.md", "tests/weaviate_server.py")
+    named = [
+        re.findall(r"weaviate(?:-server@v|:)(\d+\.\d+\.\d+)", (ROOT / file).read_text()) for file in files
+    ]
+    assert named == [["1.34.0"]] * 3
+
+
 def test_buyers_come_back_to_the_console_that_people_reach() -> None:
     told = compose()["services"]["console-api"]["environment"]["RUNMETER_PAYMENTS_RETURN_URL"]
     console = compose()["services"]["console"]["environment"]["RUNMETER_CONSOLE_BASE_URL"]
