@@ -31,7 +31,7 @@ endef
 
 java_is_new_enough = java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])'
 
-.PHONY: help setup browser demo up down test lint format types check bench faults screenshots env-example metrics-page docs clean
+.PHONY: help setup browser demo up down test lint format types check bench faults screenshots env-example metrics-page prometheus-rule docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ env-example: $(ENV_STAMP) ## Write .env.example from kit/settings
 
 metrics-page: $(ENV_STAMP) ## Write docs/metrics.md from the registry of metrics
 	@$(BIN)/python -m stack.metrics_page > docs/metrics.md
+
+prometheus-rule: $(ENV_STAMP) ## Write the alerts for Kubernetes from docker/prometheus/alerts.yaml
+	@$(BIN)/python -m stack.prometheus_rule > docker/k8s/monitoring/rules.yaml
 
 docs: $(ENV_STAMP) ## Build the documentation's site into build/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -23,7 +23,7 @@ target "runtime" {
 
 target "role" {
   name       = role
-  matrix     = { role = ["gateway", "runner", "console-api", "console", "ingestion", "metering", "warehouse", "relay", "billing", "exports", "prepare"] }
+  matrix     = { role = ["gateway", "runner", "console-api", "console", "ingestion", "metering", "warehouse", "relay", "billing", "exports", "prepare", "operate"] }
   dockerfile = "docker/${role}.Dockerfile"
   tags       = ["${PREFIX}/${role}:${VERSION}"]
   contexts = {

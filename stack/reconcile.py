@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
+import sys
 from datetime import UTC, datetime
 
 import msgspec
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
 async def _again_and_again(args: argparse.Namespace) -> int:
     """Reconcile every so often, for ever: what was found is in the metrics, differences also in the log."""
     logs.configure("reconcile", load(StackSettings).log_level)
+    # The first process of a container is ended by no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXACT))
     told = Told()
     server = await ops_server.serve(args.metrics_port, told.readiness, args.metrics_host)
     try:

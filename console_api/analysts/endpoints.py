@@ -1,4 +1,4 @@
-"""`POST /api/v1/sql`: one SELECT over the analysts' views, for operators of a tenant."""
+"""`POST /api/v1/sql`: one SELECT over the analysts' views, for operators and analysts of a tenant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
 
 @router.post(
     "/sql",
-    summary="One SELECT over your tenant's history (operators)",
+    summary="One SELECT over your tenant's history (operators and analysts)",
     response_model=Answer,
     responses={200: {"content": {"text/csv": {}}}},
 )

@@ -11,7 +11,7 @@ from schemas.directory import Role
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is calling, and in which org. An empty `org_id` is the whole tenant: a service, an operator."""
+    """Who is calling, and in which org. An empty `org_id` is the whole tenant: operators, analysts."""
 
     subject: str
     tenant_id: str
@@ -32,7 +32,8 @@ class Belonging:
 class Person:
     """Who is calling, before it is known in which org. `user_id` is empty for a token that is nobody's own.
 
-    `orgs`: the oldest membership first. `subject` is what the audit log calls them.
+    `orgs`: the whole tenant, if they may look at it, then the oldest membership first. `subject` is what the
+    audit log calls them.
     """
 
     user_id: str

@@ -38,6 +38,7 @@ class Claims:
     email: str
     name: str
     is_operator: bool
+    is_analyst: bool
     expires_at_ms: int
 
 
@@ -94,14 +95,16 @@ class Verifier:
     def _read(self, claims: Mapping[str, Any]) -> Claims:
         settings = self._settings
         tenant_id = _text(claims, settings.tenant_claim) if settings.tenant_claim else settings.tenant_id
-        roles = _at(claims, settings.roles_claim)
+        listed = _at(claims, settings.roles_claim)
+        roles = listed if isinstance(listed, list) else []
         return Claims(
             issuer=settings.issuer,
             subject=_text(claims, "sub"),
             tenant_id=tenant_id,
             email=_text(claims, "email").lower() if claims.get("email_verified") is True else "",
             name=_text(claims, "name"),
-            is_operator=isinstance(roles, list) and settings.operator_role in roles,
+            is_operator=settings.operator_role in roles,
+            is_analyst=bool(settings.analyst_role) and settings.analyst_role in roles,
             expires_at_ms=int(claims["exp"]) * 1000,
         )
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.auth import repository
-from console_api.auth.models import Person
+from console_api.auth.models import Belonging, Person
 from console_api.auth.oidc import Claims, Verifier
 from console_api.control import audit
 from console_api.control.directory import repository as directory
@@ -70,6 +70,8 @@ async def _known(session: AsyncSession, claims: Claims, now_ms: int) -> Person |
         return None
     if claims.email and await repository.invitations(session, claims.tenant_id, claims.email, now_ms):
         return None
+    # First: without an org in the request the whole tenant is meant, as by an operator.
+    everywhere = (Belonging("", "", "viewer"),) if claims.is_analyst else ()
     return Person(
         user_id=user.user_id,
         tenant_id=claims.tenant_id,
@@ -77,7 +79,7 @@ async def _known(session: AsyncSession, claims: Claims, now_ms: int) -> Person |
         email=claims.email,
         name=claims.name,
         is_operator=claims.is_operator,
-        orgs=await repository.belongings(session, user.user_id),
+        orgs=everywhere + await repository.belongings(session, user.user_id),
     )
 
 

@@ -7,6 +7,8 @@
 | admin | also the team, the audit log, and spending the org's money |
 | owner | also other owners, and the org itself |
 | operator | everything in the tenant: prices, plans, grants, refunds, all orgs |
+
+An analyst is a viewer of the whole tenant.
 """
 
 from __future__ import annotations

@@ -74,6 +74,8 @@ class OidcSettings(Settings):
     #: Where the tokens list roles, and which of them makes an operator of the tenant.
     roles_claim: str = "realm_access.roles"
     operator_role: str = "runmeter-operator"
+    #: Which of them looks at the whole tenant, and its history by SQL, and changes nothing. Empty: none.
+    analyst_role: str = "runmeter-analyst"
     #: By how much two clocks may differ.
     leeway_s: int = Field(default=60, ge=0, le=600)
     timeout_ms: int = Field(default=5_000, ge=100, le=60_000)

@@ -183,11 +183,14 @@ async def test_all_orgs_of_the_tenant(analyst: Analyst, clickhouse: AsyncClient)
     assert await analyst.rows("SELECT sum(tokens_in) FROM analyst_runs") == [[51]]
 
 
-async def test_only_operators(analyst: Analyst) -> None:
-    await analyst.world.add_token("an-owner", analyst.world.org_id, "owner")
-    analyst.headers = {"Authorization": "Bearer an-owner"}
+async def test_a_viewer_of_the_whole_tenant_may_and_an_orgs_owner_may_not(analyst: Analyst) -> None:
+    for token, org_id, role in (("a-viewer", "", "viewer"), ("an-owner", analyst.world.org_id, "owner")):
+        await analyst.world.add_token(f"{analyst.world.token}-{token}", org_id, role)  # type: ignore[arg-type]
+    analyst.headers = {"Authorization": f"Bearer {analyst.world.token}-a-viewer"}
+    assert await analyst.rows("SELECT sum(tokens_in) FROM analyst_runs") == [[1]]
+    analyst.headers = {"Authorization": f"Bearer {analyst.world.token}-an-owner"}
     status, problem = await analyst.ask("SELECT 1")
-    assert (status, problem["code"]) == (403, "forbidden")
+    assert (status, problem["code"], problem["needs"]) == (403, "forbidden", "operator")
 
 
 async def test_limits_and_forms(analyst: Analyst) -> None:

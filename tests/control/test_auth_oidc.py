@@ -115,6 +115,31 @@ async def test_an_operator_speaks_for_the_tenant_or_one_of_its_orgs(desk: Desk) 
     assert (await desk("GET", "/orgs")).status == 403
 
 
+async def test_an_analyst_looks_at_the_tenant_and_changes_nothing(desk: Desk) -> None:
+    token = desk.issuer.token(sub="anna", realm_access={"roles": ["runmeter-analyst"]})
+
+    account = (await desk("GET", "/account", token=token)).body
+    assert (account["org_id"], account["role"]) == ("", "viewer")
+    assert (await desk("GET", "/meters", token=token)).status == 200
+    assert (await desk("GET", "/account/orgs", token=token)).body == {"orgs": [], "is_operator": False}
+    for path in ("/orgs", "/grants", "/prices"):
+        assert (await desk("GET", path, token=token)).status == 403
+    terms = {"org_id": desk.world.org_id, "amount_micro": 1, "kind": "promotion", "reason": "none"}
+    granted = await desk("POST", "/grants", terms, token=token, **{"Idempotency-Key": "once-only"})
+    assert (granted.status, granted.body["needs"]) == (403, "operator")
+
+
+async def test_an_analyst_who_belongs_to_an_org_may_mean_it(desk: Desk) -> None:
+    token = desk.issuer.token(sub="anna", realm_access={"roles": ["runmeter-analyst"]})
+    await desk.join("anna", "admin")
+
+    assert (await desk("GET", "/account", token=token)).body["org_id"] == ""
+    named = (await desk("GET", "/account", token=token, **{"X-Runmeter-Org": desk.world.org_id})).body
+    assert (named["org_id"], named["role"]) == (desk.world.org_id, "admin")
+    foreign = await desk("GET", "/account", token=token, **{"X-Runmeter-Org": "org_of_others"})
+    assert foreign.status == 403
+
+
 def unsigned(claims_of: str) -> str:
     """Return the same token with `alg: none`."""
     header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": "first"}).encode()).rstrip(b"=")

@@ -11,6 +11,7 @@ from role_imports import ROOT
 
 DOCKER = ROOT / "docker"
 BASE = DOCKER / "k8s" / "base"
+EXPORTS = DOCKER / "k8s" / "exports"
 OVERLAYS = sorted(path for path in (DOCKER / "k8s" / "overlays").iterdir() if path.is_dir())
 Document = dict[str, Any]
 PORTS = {
@@ -22,6 +23,7 @@ PORTS = {
     "warehouse": 18086,
     "relay": 18087,
     "ingestion": 18088,
+    "operate": 18090,
 }
 
 
@@ -35,7 +37,7 @@ def manifests(folder: Path = BASE) -> list[Document]:
     """Return what the folder's kustomization names, at any depth. A name that leads nowhere raises."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     found: list[Document] = []
-    for name in kustomization["resources"]:
+    for name in [*kustomization["resources"], *kustomization.get("components", [])]:
         path = (folder / name).resolve()
         found += manifests(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
     for patch in kustomization.get("patches", []):
@@ -67,9 +69,10 @@ def environment(documents: list[Document], name: str) -> set[str]:
     for source in spec["envFrom"]:
         if "configMapRef" in source:
             told |= set(settings[source["configMapRef"]["name"]]["data"])
-        else:
-            data = secrets[source["secretRef"]["name"]]["spec"]["data"]
-            told |= {item["secretKey"] for item in data}
+            continue
+        reference = source["secretRef"]
+        if reference["name"] in secrets or not reference.get("optional"):
+            told |= {item["secretKey"] for item in secrets[reference["name"]]["spec"]["data"]}
     return told
 
 

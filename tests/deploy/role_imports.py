@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from stack.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Image → the modules it is to run.
 ENTRIES = {
@@ -22,6 +24,7 @@ ENTRIES = {
     "billing": ("streams.billing.__main__",),
     "exports": ("streams.exports.__main__",),
     "prepare": ("stack.prepare",),
+    "operate": ("stack.cli", *sorted({command.module for command in COMMANDS.values()})),
 }
 #: Found by a plug-in's name, not by an import that stands anywhere.
 _SERVER = {"httptools", "uvloop"}
@@ -35,6 +38,7 @@ BY_NAME = {
     "warehouse": {"uvloop"},
     "billing": {"uvloop"},
     "exports": {"uvloop"},
+    "operate": {"aiosqlite", "asyncpg"},
 }
 #: Several distributions share this name.
 _SHARED = {
@@ -43,10 +47,15 @@ _SHARED = {
 }
 
 
-@cache
 def closure(image: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return our modules that an image imports, at any depth, and the top names of the others."""
-    todo, ours, others = list(ENTRIES[image]), set[str](), set[str]()
+    return imports(*ENTRIES[image])
+
+
+@cache
+def imports(*entries: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return our modules that some modules import, at any depth, and the top names of the others."""
+    todo, ours, others = list(entries), set[str](), set[str]()
     while todo:
         module = todo.pop()
         path = _path(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import yaml
 from deployment_files import BASE, DOCKER, compose, manifests, of_kind, profile, workloads
 
 from kit.metrics import registry
@@ -12,6 +13,7 @@ from kit.settings import ClickHouseSettings, KafkaSettings
 from streams.warehouse.migrate import migrations
 
 CLUSTER = ElementTree.parse(DOCKER / "clickhouse" / "cluster.xml").getroot()
+USERS = ElementTree.parse(DOCKER / "clickhouse" / "users.xml").getroot()
 LOGS = ElementTree.parse(DOCKER / "clickhouse" / "logs.xml").getroot()
 
 
@@ -48,6 +50,23 @@ def test_the_server_keeps_few_logs_about_itself() -> None:
     assert all("INTERVAL" in (log.findtext("ttl") or "") for log in kept)
 
 
+def test_somebody_makes_users_and_grafana_only_reads() -> None:
+    service = compose()["services"]["clickhouse"]
+    assert "./clickhouse/users.xml:/etc/clickhouse-server/users.d/runmeter.xml:ro" in service["volumes"]
+    users = {user.tag: user for user in USERS.findall("users/*")}
+    for user in users.values():
+        variable = user.find("password").get("from_env")  # type: ignore[union-attr]
+        assert service["environment"][variable].startswith(f"${{{variable}:?")
+    admin, reader = users["admin"], users["reader"]
+    assert admin.findtext("access_management") == "1"
+    assert {ip.text for ip in admin.findall("networks/ip")} == {"127.0.0.1", "::1"}
+    assert reader.find("access_management") is None
+    assert USERS.findtext(f"profiles/{reader.findtext('profile')}/readonly") == "2"
+    assert [grant.text for grant in reader.findall("grants/query")] == ["GRANT SELECT ON runmeter.*"]
+    datasource = yaml.safe_load((DOCKER / "grafana" / "datasources" / "runmeter.yaml").read_text())
+    assert datasource["datasources"][1]["jsonData"]["username"] == "reader"
+
+
 def test_kafka_in_kubernetes_is_as_its_profile_says() -> None:
     told, wanted = (
         of_kind(manifests(BASE), "ConfigMap")["runmeter-settings"]["data"],
@@ -64,7 +83,7 @@ def test_kafka_in_kubernetes_is_as_its_profile_says() -> None:
 def test_what_workers_are_scaled_by_is_measured() -> None:
     documents = manifests(BASE)
     scalers = of_kind(documents, "ScaledObject", "HorizontalPodAutoscaler")
-    assert set(workloads(documents)) - set(scalers) == {"console-api", "console", "relay"}
+    assert set(workloads(documents)) - set(scalers) == {"console-api", "console", "relay", "operate"}
     for role in ("metering", "warehouse"):
         query = scalers[role]["spec"]["triggers"][0]["metadata"]["query"]
         assert query == f'sum({registry.LAG.name}{{role="{role}"}})'

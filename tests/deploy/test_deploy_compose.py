@@ -58,6 +58,14 @@ REQUIRED = {
         "RUNMETER_CLICKHOUSE_PASSWORD",
     },
     "relay": {"RUNMETER_WORKER_METRICS_HOST", "RUNMETER_WORKER_METRICS_PORT", "RUNMETER_REDIS_URL"},
+    "operate": {
+        "RUNMETER_REDIS_URL",
+        "RUNMETER_CLICKHOUSE_PASSWORD",
+        "RUNMETER_DATABASE_URL",
+        "RUNMETER_EXPORTS_FILE",
+        "RUNMETER_OIDC_ISSUER",
+        "RUNMETER_RUNNER_MODEL_BASE_URL",
+    },
 }
 
 
@@ -121,8 +129,4 @@ def test_volumes_networks_and_variables_are_declared() -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in declared or (DOCKER / source).exists(), name
-    asked = set(re.findall(r"\$\{(\w+):", text))
-    assert asked - set(profile(".env.template")) <= {
-        "RUNMETER_CONSOLE_BASE_URL",
-        "RUNMETER_CONSOLE_GATEWAY_URL",
-    }
+    assert set(re.findall(r"\$\{(\w+)", text)) == set(profile(".env.template"))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from deployment_files import DOCKER, compose, environment, manifests, of_kind, workloads
+from deployment_files import DOCKER, EXPORTS, compose, environment, manifests, of_kind, workloads
 
 from kit.settings import exports
 from stack.secrets.lint import known_variables
 
-FOLDER = DOCKER / "k8s" / "exports"
 PORTS = {"billing": "18100", "export-archive": "18101"}
 
 
@@ -29,7 +28,7 @@ def test_the_composed_exporter_serves_a_destination_of_the_file_it_is_given() ->
 def test_the_manifests_exporter_finds_its_destination_and_its_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documents = manifests(FOLDER)
+    documents = manifests(EXPORTS)
     file = tmp_path / "exports.toml"
     file.write_text(of_kind(documents, "ConfigMap")["runmeter-exports"]["data"]["exports.toml"])
     for item in of_kind(documents, "ExternalSecret")["export-archive-env"]["spec"]["data"]:
@@ -45,7 +44,7 @@ def test_the_manifests_exporter_finds_its_destination_and_its_secrets(
 @pytest.mark.parametrize("name", sorted(PORTS))
 def test_an_exporting_workload_has_its_port_probes_budget_and_policy(name: str) -> None:
     base = [one for one in manifests() if one["kind"] == "ConfigMap"]
-    documents = [*base, *manifests(FOLDER)]
+    documents = [*base, *manifests(EXPORTS)]
     told = environment(documents, name)
     assert {"RUNMETER_WORKER_METRICS_PORT", "RUNMETER_KAFKA_BOOTSTRAP"} <= told
     assert ("RUNMETER_REDIS_URL" in told) == (name == "billing")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from deployment_files import DOCKER, PORTS, compose, manifests, pods
 from role_imports import ENTRIES, ROOT, distributions, packages
+
+from stack.cli import COMMANDS
 
 IMAGES = sorted(ENTRIES)
 
@@ -46,6 +51,27 @@ def test_an_image_runs_as_nobody_and_says_whether_it_is_well(image: str) -> None
         assert f"HEALTH_PORT={PORTS[image]}" in text
         assert f"EXPOSE {PORTS[image]}" in text
     assert f'"{image}"' in (DOCKER / "bake.hcl").read_text()
+
+
+def test_what_images_copy_is_sent_to_the_engine() -> None:
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in DOCKER.glob("*.Dockerfile"):
+        for names in re.findall(r"(?m)^COPY (?!--from)(?:--chmod=\d+ )?(.+) \S+$", path.read_text()):
+            for name in names.split():
+                ways = {name.rstrip("/"), str(Path(name).parent)}
+                assert ways & {line[1:] for line in sent if line.startswith("!")}, f"{path.name}: {name}"
+
+
+def test_the_operators_command_is_in_the_image_that_is_for_it() -> None:
+    assert (
+        "COPY --chmod=0755 docker/runmeter.sh /usr/local/bin/runmeter"
+        in (DOCKER / "operate.Dockerfile").read_text()
+    )
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    command = [str(DOCKER / "runmeter.sh"), "--help"]
+    env = {"PATH": path, "PYTHONPATH": str(ROOT)}
+    asked = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert all(name in asked.stdout for name in COMMANDS)
 
 
 def test_every_image_is_pinned_and_no_registry_is_named() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
-from deployment_files import BASE, OVERLAYS, PORTS, environment, manifests, of_kind, pods, workloads
+import yaml
+from deployment_files import BASE, EXPORTS, OVERLAYS, PORTS, environment, manifests, of_kind, pods, workloads
 from test_deploy_compose import REQUIRED
 
 from ingestion.consumer import GROUP
@@ -26,6 +31,18 @@ def test_every_resource_and_target_of_a_patch_exists(folder: object) -> None:
     )
     for name, scaler in of_kind(documents, "ScaledObject").items():
         assert scaler["spec"]["minReplicaCount"] <= scaler["spec"]["maxReplicaCount"] <= partitions, name
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="Kustomize itself needs kubectl")
+@pytest.mark.parametrize("folder", [EXPORTS, *OVERLAYS], ids=lambda folder: folder.name)
+def test_kustomize_renders_what_is_read_here(folder: Path) -> None:
+    command = ["kubectl", "kustomize", str(folder)]
+    rendered = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert rendered.returncode == 0, rendered.stderr
+    found = [one for one in yaml.safe_load_all(rendered.stdout) if one]
+    assert {(one["kind"], one["metadata"]["name"]) for one in found} == {
+        (one["kind"], one["metadata"]["name"]) for one in manifests(folder)
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -65,7 +82,7 @@ def test_probes_ask_the_port_the_role_listens_on(role: str) -> None:
         assert container[probe]["httpGet"]["port"] == "http"
     # Liveness never asks a store: one that is away would have everything killed.
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    worker = role in {"metering", "warehouse", "relay", "ingestion"}
+    worker = role in {"metering", "warehouse", "relay", "ingestion", "operate"}
     assert container["readinessProbe"]["httpGet"]["path"] == ("/readyz" if worker else "/healthz")
     for item in container.get("env", []):
         if item["name"] == "RUNMETER_WORKER_METRICS_PORT":

@@ -137,8 +137,10 @@ def test_a_store_that_is_wrong_is_named(tmp_path: Path, old: str, new: str, said
 
 
 def test_a_secret_that_nobody_provides_is_missed(tmp_path: Path) -> None:
-    folder = changed(tmp_path, "RUNMETER_DATABASE_URL", "RUNMETER_DATA_DIR", "console-api.yaml")
-    assert any("no ExternalSecret provides RUNMETER_DATABASE_URL" in str(f) for f in lint(read([folder])))
+    folder = changed(tmp_path, "RUNMETER_CONTROL_SERVICE_TOKEN", "RUNMETER_DATA_DIR", "console-api.yaml")
+    assert any(
+        "no ExternalSecret provides RUNMETER_CONTROL_SERVICE_TOKEN" in str(f) for f in lint(read([folder]))
+    )
 
 
 @pytest.mark.parametrize(
