@@ -95,6 +95,10 @@ class RollingRestart(Fault):
             await asyncio.sleep(chance.uniform(0.5, 2.0))
 
 
+#: What a relay logs of each run that it closes.
+_REAPED = "closed a run whose gateway went away"
+
+
 class ClockJump(Fault):
     """One process whose clock jumps an hour ahead and then one back, while the others' do not."""
 
@@ -111,6 +115,7 @@ class ClockJump(Fault):
         return "" if _faketime() else "libfaketime is not installed: apt-get install -y libfaketime"
 
     async def prepare(self, world: World) -> None:
+        self._reaped = self._reaped_so_far(world)
         self._offset = world.folder / "faketime"
         self._offset.write_text("+0")
         env = {
@@ -155,7 +160,15 @@ class ClockJump(Fault):
 
     async def check(self, world: World) -> list[str]:
         await end(self._process)
+        if reaped := self._reaped_so_far(world) - self._reaped:
+            return [f"{reaped} runs of living gateways were taken for abandoned"]
         return []
+
+    def _reaped_so_far(self, world: World) -> int:
+        """Return how often a relay, of the right clock or the wrong one, has closed another's run."""
+        said = world.log_of("relay")
+        mine = world.folder / "logs" / "streams.relay-clock.log"
+        return (said + (mine.read_text(errors="replace") if mine.exists() else "")).count(_REAPED)
 
 
 def _faketime() -> str:
@@ -180,4 +193,5 @@ FAULTS: tuple[Fault, ...] = (
     RollingRestart(),
     ClockJump("gateway"),
     ClockJump("metering"),
+    ClockJump("relay"),
 )
