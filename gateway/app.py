@@ -35,11 +35,13 @@ from gateway.widget.secrets import SessionSecrets, configured
 from gateway.widget.service import WidgetSessions
 from kit import clock, http_app, redis_client, redis_clock, tokens
 from kit.publisher import Publisher
+from kit.service_tokens import ServiceTokens
 from kit.settings import (
     GatewaySettings,
     IntakeSettings,
     KafkaSettings,
     RedisSettings,
+    RunnerAccessSettings,
     SpoolSettings,
     WidgetSettings,
     load,
@@ -54,9 +56,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings, kafka = load(GatewaySettings), load(KafkaSettings)
     proxies = networks(settings.trusted_proxies)
     named = configured(settings.session_secrets.get_secret_value())
+    tokens_shown = ServiceTokens(
+        load(RunnerAccessSettings).service_tokens.get_secret_value(), "RUNMETER_RUNNER_SERVICE_TOKENS"
+    )
     redis = await redis_client.opened(load(RedisSettings))
     publisher = Publisher(kafka, load(SpoolSettings), settings.spool_dir)
-    runner = RunnerClient(settings.runner_url, settings.run_timeout_ms, settings.max_concurrent_runs)
+    runner = RunnerClient(
+        settings.runner_url, tokens_shown, settings.run_timeout_ms, settings.max_concurrent_runs
+    )
     keys = KeyDirectory(
         redis, kafka.partitions, settings.key_cache_ttl_ms, settings.key_stale_ttl_ms, clock.now_ms
     )

@@ -54,7 +54,7 @@ async def _order(request: Request) -> Order:
     if caller.key.kind == "widget":
         asked, repeatable = of_visitor(caller, asked), of_one_visitor(caller, repeatable)
         sessions: WidgetSessions = request.app.state.sessions
-        await sessions.take_run(caller, address_of(request))
+        await sessions.take("runs", caller, address_of(request))
     return Order(caller, asked, CHANNEL[caller.key.kind], repeatable, body)
 
 

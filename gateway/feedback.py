@@ -13,9 +13,13 @@ from gateway.access import AccessControl
 from gateway.errors import MeteringUnavailable
 from gateway.openapi import BEARER, KEY, PROBLEM
 from gateway.service import RunService
+from gateway.widget.endpoints import address_of
+from gateway.widget.service import WidgetSessions
 from kit import clock
 from kit.problems import InvalidRequest
 from kit.publisher import Publisher
+from kit.redaction import redacted
+from kit.settings import ConversationSettings, load
 from kit.spool import SpoolFull
 from schemas import topics
 from schemas.conversations import FeedbackEvent, Rating
@@ -23,13 +27,14 @@ from schemas.conversations import FeedbackEvent, Rating
 router = APIRouter()
 
 _MAX_BODY = 16_384
+_MAX_COMMENT = 2_000
 
 
 class Feedback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A thumb, up or down, and why. The latest word on a run counts."""
 
     rating: Rating
-    comment: Annotated[str, Meta(max_length=2_000)] = ""
+    comment: Annotated[str, Meta(max_length=_MAX_COMMENT)] = ""
 
 
 _decode = msgspec.json.Decoder(Feedback).decode
@@ -60,6 +65,9 @@ async def give_feedback(run_id: str, request: Request) -> Response:
     runs: RunService = request.app.state.runs
     publisher: Publisher = request.app.state.publisher
     caller = await access.caller(request, "runs:write")
+    if caller.key.kind == "widget":
+        sessions: WidgetSessions = request.app.state.sessions
+        await sessions.take("feedback", caller, address_of(request))
     try:
         said = _decode(await bodies.read(request, _MAX_BODY))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -72,7 +80,7 @@ async def give_feedback(run_id: str, request: Request) -> Response:
         instance_id=key.instance_id,
         run_id=run_id,
         rating=said.rating,
-        comment=said.comment,
+        comment=_stored(said.comment),
         occurred_at_ms=clock.now_ms(),
     )
     try:
@@ -80,3 +88,8 @@ async def give_feedback(run_id: str, request: Request) -> Response:
     except SpoolFull as error:
         raise MeteringUnavailable(headers={"Retry-After": "5"}) from error
     return Response(status_code=202)
+
+
+def _stored(comment: str) -> str:
+    """Return a comment as it may be kept: like transcripts, without personal data."""
+    return redacted(comment)[:_MAX_COMMENT] if load(ConversationSettings).redact else comment

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from kit import tracing
+from kit.service_tokens import ServiceTokens
 from schemas.runner import (
     EXECUTE_PATH,
     SEARCH_PATH,
@@ -46,13 +47,14 @@ class RunnerLost(Exception):
 class RunnerClient:
     """Executes runs on the runner."""
 
-    def __init__(self, base_url: str, timeout_ms: int, max_connections: int) -> None:
+    def __init__(self, base_url: str, tokens: ServiceTokens, timeout_ms: int, max_connections: int) -> None:
         self._base_url = base_url.rstrip("/")
         self._url = self._base_url + EXECUTE_PATH
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=2),
             read_bufsize=_MAX_LINE,
+            headers=tokens.header,
         )
 
     async def close(self) -> None:

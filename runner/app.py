@@ -16,6 +16,7 @@ from kit.hot_routes import PlainRoute, StreamedResponse
 from kit.problems import InvalidRequest, TooManyRequests, Unavailable
 from kit.publisher import Publisher
 from kit.seal import load_seal
+from kit.service_tokens import ServiceTokens
 from kit.settings import (
     ClickHouseSettings,
     ConnectorSettings,
@@ -24,6 +25,7 @@ from kit.settings import (
     KafkaSettings,
     KnowledgeSettings,
     RedisSettings,
+    RunnerAccessSettings,
     RunnerSettings,
     SecretsSettings,
     SpoolSettings,
@@ -31,6 +33,7 @@ from kit.settings import (
     load,
 )
 from runner import direct_tools, metrics
+from runner.access import OnlyServices
 from runner.connectors.loading import Connectors
 from runner.execution import Execution, RunnerServices
 from runner.memory import Memory
@@ -58,6 +61,9 @@ _decode_search = msgspec.json.Decoder(SearchRequest).decode
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = load(RunnerSettings)
+    app.state.service_tokens = ServiceTokens(
+        load(RunnerAccessSettings).service_tokens.get_secret_value(), "RUNMETER_RUNNER_SERVICE_TOKENS"
+    )
     publisher = Publisher(load(KafkaSettings), load(SpoolSettings), settings.spool_dir)
     models = tuple(ModelClient(settings, endpoint) for endpoint in endpoints(settings))
     redis = redis_client.connect(load(RedisSettings))
@@ -169,5 +175,6 @@ def create_app() -> FastAPI:
         publisher: Publisher = app.state.services.publisher
         return {"kafka": f"away: {publisher.spooled_bytes} bytes spooled"} if publisher.away else {}
 
+    app.add_middleware(OnlyServices)
     http_app.install(app, readiness)
     return app

@@ -332,6 +332,10 @@ class Execution:
             return "timeout", "error: the tool took too long"
         except (ToolError, msgspec.DecodeError) as error:
             return "error", f"error: {error}"
+        except Exception:
+            # A tool's bug costs its run that tool, and nothing else.
+            log.exception("a tool failed", extra={"run_id": self.request.run_id, "tool": tool.name})
+            return "error", "error: the tool failed"
 
     async def _close_call(self, source: UsageSource, *, left: bool = False) -> None:
         if self._meter is not None and not self._meter.closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 #: Of a question; more says little about what is meant.
 _MAX_QUERY_CHARS = 4_000
+#: How an answer names passages: numbers in brackets, and between them commas, semicolons or dashes.
+_NAMED = re.compile(r"\[(\d{1,4}(?:\s*[,;\u2013-]\s*\d{1,4})*)\]")
+_NUMBERS = re.compile(r"(\d+)(?:\s*[\u2013-]\s*(\d+))?")
 
 
 class KnowledgeAway(Exception):
@@ -69,10 +73,18 @@ class Retrieval:
 
 
 def citations(passages: Sequence[Passage], answer: str) -> tuple[Citation, ...]:
-    """Return what an answer rests on: what it names as `[n]`, or all it was given if it names none."""
-    numbered = [_citation(at, passage) for at, passage in enumerate(passages, start=1)]
-    named = [citation for citation in numbered if f"[{citation.number}]" in answer]
-    return tuple(named or numbered) if answer else ()
+    """Return what an answer rests on: the passages that it names, as `[1]`, `[1, 3]` or `[2-4]`."""
+    named = _named(answer, len(passages))
+    return tuple(_citation(at, passage) for at, passage in enumerate(passages, start=1) if at in named)
+
+
+def _named(answer: str, most: int) -> set[int]:
+    named: set[int] = set()
+    for numbers in _NAMED.findall(answer):
+        for first, last in _NUMBERS.findall(numbers):
+            # A model may write any number.
+            named.update(range(int(first), min(int(last or first), most) + 1))
+    return named
 
 
 def _citation(number: int, passage: Passage) -> Citation:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import simpleeval
-
 from kit import tokens
+from runner.calculator import CannotCalculate, calculate
 
 Arguments = Mapping[str, Any]
-
-_MAX_RESULT_CHARS = 4_000
 
 
 class ToolError(Exception):
@@ -41,15 +37,12 @@ class Tool:
 
 async def _calculate(arguments: Arguments) -> str:
     expression = arguments.get("expression")
-    if not isinstance(expression, str) or len(expression) > 200:
-        raise ToolError("`expression` must be a text of at most 200 characters")
-    evaluator = simpleeval.SimpleEval(functions={"abs": abs, "min": min, "max": max, "round": round})
-    # Attributes and names have no use in arithmetic.
-    evaluator.nodes = {k: v for k, v in evaluator.nodes.items() if k not in (ast.Attribute, ast.Name)}
+    if not isinstance(expression, str):
+        raise ToolError("`expression` must be a text")
     try:
-        return str(evaluator.eval(expression))[:_MAX_RESULT_CHARS]
-    except (simpleeval.InvalidExpression, ArithmeticError, SyntaxError, TypeError, ValueError) as error:
-        raise ToolError(f"cannot evaluate: {error}") from error
+        return calculate(expression)
+    except CannotCalculate as error:
+        raise ToolError(str(error)) from error
 
 
 async def _current_time(arguments: Arguments) -> str:

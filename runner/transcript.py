@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from kit.clock import Clock
 from kit.publisher import Publisher
+from kit.redaction import redacted
 from kit.settings import ConversationSettings
 from kit.spool import SpoolFull
 from runner.memory import conversation_of
 from runner.prompt import question_of
-from runner.redaction import redacted
 from schemas import topics
 from schemas.conversations import MAX_TURN_CHARS, CitedSource, ConversationTurn
 from schemas.runner import Citation, Ended, ExecuteRequest

@@ -108,6 +108,8 @@ class ConnectorRecord(Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     secret_id: str = ""
     sealed: bytes = b""
+    #: Whether its tools are offered in runs of widgets, too.
+    for_visitors: bool = False
 
 
 class ConnectorsRecord(Struct, frozen=True, kw_only=True):

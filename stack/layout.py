@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.settings import (
@@ -56,6 +57,8 @@ class Layout:
     data_dir: Path
     ports: Mapping[str, int]
     demo: DemoAccess
+    #: What this stack's gateway shows its runner; the next stack has another one.
+    service_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -148,9 +151,10 @@ class Layout:
     def edge_services(self) -> list[ChildSpec]:
         """Return the HTTP services: they start without the servers and wait for them."""
         console_api, console = self._sign_in()
+        shown = _or_set({"RUNMETER_RUNNER_SERVICE_TOKENS": self.service_token})
         services = [
-            self._service("runner", "runner", self.ports["runner"]),
-            self._service("gateway", "gateway", self.ports["gateway"]),
+            self._service("runner", "runner", self.ports["runner"], shown),
+            self._service("gateway", "gateway", self.ports["gateway"], shown),
             self._service("console_api", "console_api", self.ports["console_api"], console_api),
             self._service("console", "console", self.ports["console"], console),
         ]

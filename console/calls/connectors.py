@@ -18,6 +18,7 @@ class Kind(Struct, frozen=True):
     description: str
     settings_schema: dict[str, Any]
     credentials_schema: dict[str, Any]
+    for_visitors: bool
 
 
 class Tested(Struct, frozen=True):
@@ -35,6 +36,7 @@ class Connector(Struct, frozen=True):
     kind: str
     name: str
     enabled: bool
+    for_visitors: bool
     settings: dict[str, Any]
     tools: tuple[str, ...]
     updated_at_ms: int

@@ -21,6 +21,7 @@ class KindView(BaseModel):
     description: str
     settings_schema: dict[str, Any] = Field(description="JSON Schema of `settings`")
     credentials_schema: dict[str, Any] = Field(description="JSON Schema of `credentials`")
+    for_visitors: bool = Field(description="What `for_visitors` is of a new one that does not say it")
 
 
 class Catalogue(BaseModel):
@@ -47,6 +48,11 @@ class NewConnector(_Strict):
     kind: str = Field(min_length=1, max_length=32)
     name: _Name
     enabled: bool = True
+    for_visitors: bool | None = Field(
+        default=None,
+        description="Whether visitors of pages may use it. null: as its kind has it, which is yes where it"
+        " only sends",
+    )
     settings: dict[str, Any] = Field(default={}, max_length=50)
     credentials: dict[str, Any] = Field(default={}, max_length=20, description="Never shown again")
 
@@ -58,6 +64,7 @@ class ConnectorChange(_Strict):
 
     name: _Name | None = None
     enabled: bool | None = None
+    for_visitors: bool | None = None
     settings: dict[str, Any] | None = Field(default=None, max_length=50)
     credentials: dict[str, Any] | None = Field(default=None, max_length=20, description="Never shown again")
 
@@ -79,6 +86,7 @@ class ConnectorView(BaseModel):
     kind: str
     name: str
     enabled: bool
+    for_visitors: bool = Field(description="Whether visitors of pages may use it, in runs of widgets")
     settings: dict[str, Any] = Field(description="As it is kept: of a REST API, the chosen operations")
     tools: list[str] = Field(description="Names of the tools that the agent gets; usage is metered by them")
     version: int

@@ -50,6 +50,7 @@ def catalogue() -> Catalogue:
                 description=kind.description,
                 settings_schema=schema_of(kind.settings),
                 credentials_schema=schema_of(kind.credentials),
+                for_visitors=kind.for_visitors,
             )
             for kind in KINDS.values()
         ]
@@ -104,6 +105,7 @@ async def create(
         kind=kind.name,
         name=wanted.name,
         enabled=wanted.enabled,
+        for_visitors=kind.for_visitors if wanted.for_visitors is None else wanted.for_visitors,
         version=1,
         created_by=principal.subject,
         created_at_ms=now_ms,
@@ -115,7 +117,7 @@ async def create(
     row.secret_id = await _keep(session, control, row, credentials, principal.subject)
     repository.add(session, row)
     await directory.changed(session, owner, now_ms)
-    _audit(session, row, principal.subject, "connector.create", now_ms)
+    _audit(session, row, principal.subject, "connector.create", now_ms, for_visitors=row.for_visitors)
     return _view(row)
 
 
@@ -136,6 +138,7 @@ async def change(
     kind, now_ms = KINDS[row.kind], control.clock()
     row.name = wanted.name or row.name
     row.enabled = row.enabled if wanted.enabled is None else wanted.enabled
+    row.for_visitors = row.for_visitors if wanted.for_visitors is None else wanted.for_visitors
     if wanted.settings is not None:
         row.settings = _reduced(kind, wanted.settings)
     if (wanted.name, wanted.settings, wanted.credentials) != (None, None, None):
@@ -147,7 +150,15 @@ async def change(
     row.version += 1
     row.updated_at_ms = now_ms
     await directory.changed(session, owner, now_ms)
-    _audit(session, row, principal.subject, "connector.change", now_ms, enabled=row.enabled)
+    _audit(
+        session,
+        row,
+        principal.subject,
+        "connector.change",
+        now_ms,
+        enabled=row.enabled,
+        for_visitors=row.for_visitors,
+    )
     return _view(row)
 
 
@@ -266,6 +277,7 @@ def _view(row: Connector) -> ConnectorView:
         kind=row.kind,
         name=row.name,
         enabled=row.enabled,
+        for_visitors=row.for_visitors,
         settings=row.settings,
         tools=list(row.tools),
         version=row.version,

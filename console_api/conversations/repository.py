@@ -65,6 +65,12 @@ async def delete_turns(session: AsyncSession, conversation_id: str) -> None:
     await session.execute(delete(Turn).where(Turn.conversation_id == conversation_id))
 
 
+async def forget(session: AsyncSession, conversation_ids: Sequence[str]) -> None:
+    """Delete these conversations, with what was said in them."""
+    await session.execute(delete(Turn).where(Turn.conversation_id.in_(conversation_ids)))
+    await session.execute(delete(Conversation).where(Conversation.conversation_id.in_(conversation_ids)))
+
+
 async def rate(
     session: AsyncSession, whose: tuple[str, str, str], run_id: str, *, rating: str, comment: str, at_ms: int
 ) -> bool:

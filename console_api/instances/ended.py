@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from console_api.database.tables import Connector, Instance, KnowledgeSource
+from console_api.database.tables import Connector, Conversation, Instance, KnowledgeSource
 
 
 async def connectors(session: AsyncSession, limit: int) -> Sequence[tuple[Connector, Instance]]:
@@ -38,3 +38,16 @@ async def sources(session: AsyncSession, before_ms: int, limit: int) -> Sequence
         .with_for_update(of=KnowledgeSource, skip_locked=True)
     )
     return (await session.scalars(query)).all()
+
+
+async def conversations(session: AsyncSession, before_ms: int, limit: int) -> Sequence[str]:
+    """Return the ids of some conversations with instances that ended before that time, locked."""
+    query = (
+        select(Conversation)
+        .join(Instance, Instance.instance_id == Conversation.instance_id)
+        .where(Instance.status == "ended", Instance.updated_at_ms <= before_ms)
+        .order_by(Conversation.conversation_id)
+        .limit(limit)
+        .with_for_update(of=Conversation, skip_locked=True)
+    )
+    return [row.conversation_id for row in await session.scalars(query)]

@@ -1,7 +1,8 @@
 """What an instance leaves behind when it has ended: nothing that is its buyer's, after a while.
 
-Credentials of other systems go at once: an end is final, and nothing will call them again. Knowledge stays
-for some days, in which an end by mistake can still be talked about, and is then deleted as its owner would.
+Credentials of other systems go at once: an end is final, and nothing will call them again. Knowledge and
+transcripts stay for some days, in which an end by mistake can still be talked about. Then knowledge is
+deleted as its owner would, and so are transcripts, however long they would have been kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from console_api.connectors import service as connectors
 from console_api.control.directory import service as directory
 from console_api.control.outbox.relay import OUTAGES
 from console_api.control.plane import ControlPlane
+from console_api.conversations import repository as transcripts
 from console_api.instances import ended
 from console_api.knowledge import requests
 from kit import tasks
@@ -48,9 +50,13 @@ class Forgetter:
                 log.exception("forgetting ended instances failed")
             await asyncio.sleep(_EVERY_S)
 
-    async def turn(self) -> tuple[int, int]:
-        """Forget what is due; return how many connectors and how many sources that was."""
-        return await self._all(self._connectors), await self._all(self._sources)
+    async def turn(self) -> tuple[int, int, int]:
+        """Forget what is due; return how many connectors, sources and conversations that was."""
+        return (
+            await self._all(self._connectors),
+            await self._all(self._sources),
+            await self._all(self._conversations),
+        )
 
     async def _all(self, forget: Callable[[AsyncSession, int], Awaitable[int]]) -> int:
         """Forget so many in one transaction, until there are none left."""
@@ -74,6 +80,11 @@ class Forgetter:
         found = await ended.sources(session, now_ms - self._keep_ms, _BATCH)
         for row in found:
             await requests.ask_to_delete(session, row, ACTOR, now_ms)
+        return len(found)
+
+    async def _conversations(self, session: AsyncSession, now_ms: int) -> int:
+        found = await ended.conversations(session, now_ms - self._keep_ms, _BATCH)
+        await transcripts.forget(session, found)
         return len(found)
 
 

@@ -22,6 +22,7 @@ from gateway.openai.models import (
     encode,
 )
 from kit.spool import SpoolFull
+from schemas.runner import Citation
 from schemas.runner import Delta as RunnerDelta
 
 _DONE = b"data: [DONE]\n\n"
@@ -31,7 +32,12 @@ def completion(answer: Answer, created_s: int) -> ChatCompletion:
     """Return a finished run as a chat completion."""
     choice = Choice(message=CompletionMessage(content=answer.output), finish_reason=answer.finish_reason)
     return ChatCompletion(
-        id=answer.run_id, created=created_s, model=answer.model, choices=(choice,), usage=usage(answer)
+        id=answer.run_id,
+        created=created_s,
+        model=answer.model,
+        choices=(choice,),
+        usage=usage(answer),
+        citations=answer.citations or UNSET,
     )
 
 
@@ -83,18 +89,29 @@ class ChunkStream:
     def _end(self, answer: Answer) -> list[bytes]:
         if answer.status != "completed":
             return [_error(failure(answer)[1])]
-        pieces = [self._chunk((ChunkChoice(delta=Delta(), finish_reason=answer.finish_reason),))]
-        if self._include_usage:
-            pieces.append(self._chunk((), usage(answer)))
-        return pieces
+        end = (ChunkChoice(delta=Delta(), finish_reason=answer.finish_reason),)
+        cited = answer.citations or UNSET
+        if not self._include_usage:
+            return [self._chunk(end, citations=cited)]
+        return [self._chunk(end), self._chunk((), usage(answer), cited)]
 
     def _piece(self, delta: Delta) -> bytes:
         return self._chunk((ChunkChoice(delta=delta),))
 
-    def _chunk(self, choices: tuple[ChunkChoice, ...], used: CompletionUsage | None = None) -> bytes:
+    def _chunk(
+        self,
+        choices: tuple[ChunkChoice, ...],
+        used: CompletionUsage | None = None,
+        citations: tuple[Citation, ...] | UnsetType = UNSET,
+    ) -> bytes:
         told: CompletionUsage | UnsetType | None = used if self._include_usage else UNSET
         chunk = Chunk(
-            id=self._run_id, created=self._created_s, model=self._model, choices=choices, usage=told
+            id=self._run_id,
+            created=self._created_s,
+            model=self._model,
+            choices=choices,
+            usage=told,
+            citations=citations,
         )
         return b"data: %b\n\n" % encode(chunk)
 

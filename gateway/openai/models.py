@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.runner import Citation
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -85,7 +87,10 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class ChatCompletion(Struct, frozen=True, kw_only=True):
-    """A finished run. `id` is the run's: `GET /v1/runs/{id}` says what it cost. `created`: Unix seconds."""
+    """A finished run. `id` is the run's: `GET /v1/runs/{id}` says what it cost. `created`: Unix seconds.
+
+    `citations`, which OpenAI does not have, is there where the text refers to passages as `[number]`.
+    """
 
     id: str
     created: int
@@ -93,6 +98,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     choices: tuple[Choice]
     usage: CompletionUsage
     object: Literal["chat.completion"] = "chat.completion"
+    citations: tuple[Citation, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Delta(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,7 +118,10 @@ class ChunkChoice(Struct, frozen=True, kw_only=True):
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
-    """One piece of a streamed answer. `usage` is there if it was asked for: null but in the last chunk."""
+    """One piece of a streamed answer. `usage` is there if it was asked for: null but in the last chunk.
+
+    `citations` is in the last chunk, where the text refers to passages as `[number]`.
+    """
 
     id: str
     created: int
@@ -120,6 +129,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
     choices: tuple[ChunkChoice, ...]
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     usage: CompletionUsage | msgspec.UnsetType | None = msgspec.UNSET
+    citations: tuple[Citation, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Model(Struct, frozen=True, kw_only=True):

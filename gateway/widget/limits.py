@@ -1,4 +1,5 @@
-"""How often a visitor, an address and a key may begin sessions and runs: one Redis call for all of them."""
+"""How often a visitor, an address and a key may begin sessions and runs, and rate those: one Redis call for
+all of them. Ratings are counted apart, and may be as many as runs."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from schemas import keys
 _SCRIPT = Path(__file__).with_name("limits.lua").read_text()
 _DAY_US = DAY_MS * 1000
 
-Kind = Literal["sessions", "runs"]
+Kind = Literal["sessions", "runs", "feedback"]
 
 
 class _Rate(NamedTuple):
@@ -62,13 +63,13 @@ class WidgetLimits:
 
     def _rates(self, kind: Kind, visitor: str, address: str) -> Iterator[_Rate]:
         s = self._settings
-        runs = kind == "runs"
+        sessions = kind == "sessions"
         if visitor:
-            most = s.runs_per_visitor_per_minute if runs else s.sessions_per_visitor_per_minute
+            most = s.sessions_per_visitor_per_minute if sessions else s.runs_per_visitor_per_minute
             yield _Rate("visitor", visitor, most, WINDOW_US)
-        most = s.runs_per_address_per_minute if runs else s.sessions_per_address_per_minute
+        most = s.sessions_per_address_per_minute if sessions else s.runs_per_address_per_minute
         yield _Rate("address", address, most, WINDOW_US)
-        yield _Rate("key", "day", s.runs_per_key_per_day if runs else s.sessions_per_key_per_day, _DAY_US)
+        yield _Rate("key", "day", s.sessions_per_key_per_day if sessions else s.runs_per_key_per_day, _DAY_US)
 
 
 def _refusal(kind: Kind, rate: _Rate, wait_us: int) -> WidgetRateLimited:

@@ -9,7 +9,7 @@ from gateway.errors import InvalidSession, SessionExpired
 from gateway.keys import Caller, KeyDirectory
 from gateway.widget import tokens
 from gateway.widget.blocked import OriginGuard
-from gateway.widget.limits import WidgetLimits
+from gateway.widget.limits import Kind, WidgetLimits
 from gateway.widget.models import Session, SessionLimits
 from gateway.widget.secrets import SessionSecrets
 from gateway.widget.tokens import SessionToken, VisitorToken
@@ -95,10 +95,10 @@ class WidgetSessions:
             raise InvalidSession("begin a session with POST /v1/widget/session:init")
         return replace(caller, visitor=token.sub)
 
-    async def take_run(self, caller: Caller, address: str) -> None:
-        """Let a run of a widget's begin. Raises `WidgetRateLimited`, `LimitsUnavailable`."""
+    async def take(self, kind: Kind, caller: Caller, address: str) -> None:
+        """Let a widget's run begin, or its feedback in. Raises `WidgetRateLimited`, `LimitsUnavailable`."""
         secret = await self._secrets.signing()
-        await self._limits.take("runs", caller, address, secret.bytes)
+        await self._limits.take(kind, caller, address, secret.bytes)
 
     async def _known_visitor(self, caller: Caller, text: str) -> str:
         """Return the visitor whom a token of this instance names; empty if it is none: a new one comes."""

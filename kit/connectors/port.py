@@ -68,6 +68,9 @@ class Kind:
     #: From what the owner says to what is kept; the same where nothing is taken out of it.
     reduce: Callable[[Any], Struct] | None = None
     kept: type[Struct] | None = field(default=None)
+    #: Whether the visitors of pages may use it unless its owner says otherwise: it only sends, as a visitor's
+    #: chat has it do, and shows and changes nothing that is there already.
+    for_visitors: bool = False
 
     def reduced(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is kept of the owner's settings. Raises `BadSettings`."""

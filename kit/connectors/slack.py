@@ -99,4 +99,5 @@ KIND = Kind(
     SlackSettings,
     SlackCredentials,
     Slack,
+    for_visitors=True,
 )

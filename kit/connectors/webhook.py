@@ -140,4 +140,5 @@ KIND = Kind(
     WebhookSettings,
     WebhookCredentials,
     Webhook,
+    for_visitors=True,
 )

@@ -122,4 +122,5 @@ KIND = Kind(
     ZendeskSettings,
     ZendeskCredentials,
     Zendesk,
+    for_visitors=True,
 )

@@ -25,7 +25,7 @@ class KnowledgeSettings(Settings):
     max_bytes: int = Field(default=1_073_741_824, ge=1_024)
     max_upload_bytes: int = Field(default=104_857_600, ge=1_024, le=1_073_741_824)
     max_site_pages: int = Field(default=200, ge=1, le=5_000)
-    #: What an instance knew is deleted so long after its end.
+    #: What an instance knew, and transcripts of what it said, are deleted so long after its end.
     keep_ended_days: int = Field(default=30, ge=0, le=3_650)
     #: How often the console API looks for sources whose time to be read anew has come.
     schedule_every_ms: int = Field(default=30_000, ge=50, le=3_600_000)

@@ -68,6 +68,15 @@ class IntakeSettings(Settings):
     max_age_s: int = Field(default=7 * 86_400, ge=60, le=14 * 86_400)
 
 
+class RunnerAccessSettings(Settings):
+    """Who may give runners orders. Runners and gateways are told the same."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNMETER_RUNNER_")
+    #: Shown by gateways, comma-separated, 32 characters or more each. The first is sent, all open: add a new
+    #: one at the end everywhere, put it in front, then take the old one out. `runmeter up` makes its own.
+    service_tokens: SecretStr = SecretStr("")
+
+
 class RunnerSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_RUNNER_")
     host: str = "127.0.0.1"

@@ -41,7 +41,7 @@ class Connectors:
         self._outbound = outbound
 
     async def tools(self, run: ExecuteRequest) -> dict[str, Tool]:
-        """Return the tools of the instance's enabled connectors, by name."""
+        """Return the tools of the instance's enabled connectors that whoever asks may use, by name."""
         made: dict[str, Tool] = {}
         for record in await self._records(run) if run.connectors else ():
             for action in self._actions(record, run):
@@ -61,6 +61,9 @@ class Connectors:
         # Whatever Redis says, nobody's credentials are used for anybody else.
         if found is None or (found.instance_id, found.tenant_id) != (run.instance_id, run.tenant_id):
             return ()
+        if run.channel == "widget":
+            # Anybody may be behind a page: they get what its owner lets them use.
+            return tuple(record for record in found.connectors if record.for_visitors)
         return found.connectors
 
     def _actions(self, record: ConnectorRecord, run: ExecuteRequest) -> list[Action]:

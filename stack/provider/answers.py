@@ -19,6 +19,8 @@ SHORTEST, LONGEST = 20, 150
 _WORD = re.compile(r"[^\W_]{3,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _BULLET = re.compile(r"^\s*(?:[-*•#>]+|\[?\d{1,3}[\].)])\s*")
+#: What a passage begins with.
+_NUMBERED = re.compile(r"\s*(\[\d{1,3}\])\s")
 _CONTEXT_MARK = re.compile(
     r"<context\b[^>]*>|\b(?:context|passages|documents|sources|knowledge)\b[^\n:]{0,40}:", re.I
 )
@@ -68,22 +70,27 @@ def _expression(result: ToolResult) -> str:
 def _quoted(question: str, context: str) -> str:
     """Return the sentences of the context, two at most, with most words in common with the question.
 
+    Each is followed by the number of its passage, where passages have numbers.
     Without a heading that says "context", instructions look much like passages: two common words are needed
     then, and sentences that instruct do not count.
     """
     mark = _CONTEXT_MARK.search(context)
     passages = context[mark.end() :] if mark else context
     wanted = _stems(question)
-    scored = []
+    scored, number = [], ""
     for at, sentence in enumerate(_SENTENCE_END.split(passages)):
+        if begun := _NUMBERED.match(sentence):
+            number = f" {begun[1]}"
         plain = _BULLET.sub("", sentence).strip()
         overlap = len(wanted & _stems(plain))
         if overlap >= (1 if mark else 2) and (mark or not _INSTRUCTION.match(plain)):
-            scored.append((-overlap, at, plain))
+            scored.append((-overlap, at, plain, number))
     scored.sort()
     # A second sentence is worth saying only when it is about as much to the point.
     best = [item for item in scored[:2] if item[0] * 4 <= scored[0][0] * 3]
-    return " ".join(_clipped(plain) for _, _, plain in sorted(best, key=lambda item: item[1]))
+    return " ".join(
+        _clipped(plain) + number for _, _, plain, number in sorted(best, key=lambda item: item[1])
+    )
 
 
 def _stems(text: str) -> set[str]:

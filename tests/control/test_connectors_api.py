@@ -38,6 +38,13 @@ SLACK = {
     "credentials": {"bot_token": TOKEN},
 }
 
+HUBSPOT = {
+    "kind": "hubspot",
+    "name": "CRM",
+    "settings": {},
+    "credentials": {"access_token": "pat-0000000000-example"},
+}
+
 
 @pytest_asyncio.fixture
 async def party() -> AsyncIterator[ThirdParty]:
@@ -79,6 +86,7 @@ async def test_the_catalogue_says_what_each_kind_needs(api: Api) -> None:
 
     assert list(kinds) == ["rest", "webhook", "hubspot", "slack", "zendesk"]
     assert list(kinds["slack"]["settings_schema"]["properties"]) == ["channel"]
+    assert [name for name, kind in kinds.items() if kind["for_visitors"]] == ["webhook", "slack", "zendesk"]
     assert list(kinds["zendesk"]["credentials_schema"]["properties"]) == ["email", "api_token"]
 
 
@@ -202,6 +210,27 @@ async def test_it_can_be_switched_off_and_on(api: Api, world: World, redis: Redi
     assert (await projected(redis, world.instance_id)).connectors is False
     await api("PATCH", path, {"enabled": True, "name": "Help"})
     await eventually(lambda: _is(redis, world, ["Help"]), "it is back")
+
+
+async def test_visitors_may_use_what_only_sends_or_its_owner_lets_them(
+    api: Api, world: World, redis: Redis
+) -> None:
+    slack = await api("POST", at(world), SLACK)
+    hubspot = await api("POST", at(world), HUBSPOT)
+    path = at(world, f"/{hubspot.body['connector_id']}")
+    assert (slack.body["for_visitors"], hubspot.body["for_visitors"]) == (True, False)
+
+    async def told() -> dict[str, bool]:
+        found = await record(redis, world)
+        return {one.kind: one.for_visitors for one in found.connectors} if found else {}
+
+    async def are_told(expected: dict[str, bool]) -> bool:
+        return await told() == expected
+
+    await eventually(lambda: are_told({"slack": True, "hubspot": False}), "the projection")
+    assert (await api("PATCH", path, {"for_visitors": True})).body["for_visitors"] is True
+    assert (await api("PATCH", path, {"name": "Sales"})).body["for_visitors"] is True
+    await eventually(lambda: are_told({"slack": True, "hubspot": True}), "the change")
 
 
 async def test_what_is_left_out_stays(api: Api, world: World, party: ThirdParty) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 from control_server import Api
 from control_world import World
 from sqlalchemy import select
+from test_conversations_api import intake, rows, turn
 from test_knowledge_api import (
     TEXT,
     api,  # noqa: F401 - a fixture
@@ -33,18 +34,26 @@ async def test_what_an_instance_knew_and_could_call_is_forgotten_after_its_end(
     made = await api("POST", path, {"kind": "slack", "name": "Support", **slack})
     assert made.status == 201, made.body
     forgetter = Forgetter(cast(ControlPlane, world), keep_days=30)
-    assert await forgetter.turn() == (0, 0)
+    said = intake(world, days=3_650)
+    await said.take([turn(world, "run_1"), turn(world, "run_2", "conv_2")])
+    assert await forgetter.turn() == (0, 0, 0)
     await world.set_status("ended")
 
-    assert await forgetter.turn() == (1, 0)
+    assert await forgetter.turn() == (1, 0, 0)
     async with world.database.reading() as session:
         kept = await session.scalars(select(Secret).where(Secret.org_id == world.org_id))
         assert kept.all() == []
     assert (await api("GET", path)).body["connectors"] == []
+    assert len(await rows(world)) == 2
     world.clock.at_ms += 30 * 86_400_000
 
-    assert await forgetter.turn() == (0, 1)
-    assert await forgetter.turn() == (0, 0)
+    assert await forgetter.turn() == (0, 1, 2)
+    assert await rows(world) == []
+    assert await forgetter.turn() == (0, 0, 0)
+    # What Kafka brings late goes, too.
+    await said.take([turn(world, "run_3")])
+    assert await forgetter.turn() == (0, 0, 1)
+    assert await rows(world) == []
     last = (await requests(world))[-1]
     assert (last.source_id, last.action, last.version) == (source_id, "delete", 2)
     assert (await api("GET", sources(world, f"/{source_id}"))).body["status"] == "deleting"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -107,7 +108,12 @@ class World:
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.data = folder / "stack"
-        self.env = environment(self.data) | {"RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0.3", **env}
+        self.env = environment(self.data) | {
+            "RUNMETER_EMBEDDED_PROVIDER_TIME_SCALE": "0.3",
+            # Known, so that a gateway that is started by hand is heard, too.
+            "RUNMETER_RUNNER_SERVICE_TOKENS": secrets.token_urlsafe(32),
+            **env,
+        }
         self.told: dict[str, Told] = {}
         self.planted: set[Coordinate] = set()
         self.demo: DemoAccess

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -129,35 +130,45 @@ ISLANDS = "How long does delivery to the islands take?"
 ANSWER = "nine working days"
 
 
-async def by_rest(stack: Stack, client: httpx.AsyncClient) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Told:
+    """What a channel told of an answer."""
+
+    run_id: str
+    text: str
+    citations: list[dict[str, Any]]
+
+
+async def by_rest(stack: Stack, client: httpx.AsyncClient) -> Told:
     asked = await client.post(
         f"{stack['gateway_url']}/v1/runs",
         json={"input": ISLANDS},
         headers={"X-API-Key": stack["demo"]["api_key"]},
     )
     assert asked.status_code == 200, asked.text
-    return asked.json()["run_id"], asked.json()["output"]
+    return Told(asked.json()["run_id"], asked.json()["output"], asked.json().get("citations", []))
 
 
-async def by_openai(stack: Stack) -> tuple[str, str]:
+async def by_openai(stack: Stack) -> Told:
     async with AsyncOpenAI(base_url=f"{stack['gateway_url']}/v1", api_key=stack["demo"]["api_key"]) as client:
         answer = await client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": ISLANDS}]
         )
-    return answer.id, str(answer.choices[0].message.content)
+    cited: Any = (answer.model_extra or {}).get("citations", [])
+    return Told(answer.id, str(answer.choices[0].message.content), cited)
 
 
-async def by_mcp(stack: Stack, key: str) -> tuple[str, str]:
+async def by_mcp(stack: Stack, key: str) -> Told:
     async with (
         httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http,
         Client(streamable_http_client(f"{stack['gateway_url']}/v1/mcp", http_client=http)) as client,
     ):
         result = await client.call_tool("ask", {"question": ISLANDS})
     told: Any = result.structured_content
-    return told["run_id"], result.content[0].text  # type: ignore[union-attr]
+    return Told(told["run_id"], result.content[0].text, told["citations"])  # type: ignore[union-attr]
 
 
-async def by_widget(stack: Stack, client: httpx.AsyncClient) -> tuple[str, str]:
+async def by_widget(stack: Stack, client: httpx.AsyncClient) -> Told:
     page = {"Origin": DEMO_ORIGIN}
     begun = await client.post(
         f"{stack['gateway_url']}/v1/widget/session:init",
@@ -171,7 +182,7 @@ async def by_widget(stack: Stack, client: httpx.AsyncClient) -> tuple[str, str]:
         headers={**page, "Authorization": f"Bearer {begun.json()['session_token']}"},
     )
     assert asked.status_code == 200, asked.text
-    return asked.json()["run_id"], asked.json()["output"]
+    return Told(asked.json()["run_id"], asked.json()["output"], asked.json().get("citations", []))
 
 
 async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_forgets_it(
@@ -197,8 +208,12 @@ async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_fo
             "mcp": await by_mcp(stack, key["key"]),
             "widget": await by_widget(stack, anybody),
         }
-        assert {channel for channel, (_, text) in answers.items() if ANSWER in text} == set(answers)
-        for channel, (run_id, _) in answers.items():
+        for channel, told in answers.items():
+            assert ANSWER in told.text
+            # The page that it quotes, of those that it was given, and no other.
+            assert [(one["title"], one["page"]) for one in told.citations] == [("Delivery.pdf", 1)]
+            assert f"[{told.citations[0]['number']}]" in told.text
+            run_id = told.run_id
             status, tokens_in, tokens_out, _, charged = await stored_run(stack, run_id)
             assert (status, await channel_of(stack, run_id)) == ("completed", channel)
             assert min(tokens_in, tokens_out, charged) > 0
@@ -209,8 +224,9 @@ async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_fo
             return await account.status(source_id) == "gone"
 
         await eventually(gone, "the source is deleted")
-        _, text = await by_rest(stack, anybody)
-        assert ANSWER not in text
+        told = await by_rest(stack, anybody)
+        assert ANSWER not in told.text
+        assert told.citations == []
 
 
 async def channel_of(stack: Stack, run_id: str) -> str:

@@ -103,6 +103,7 @@ class Equipped:
             settings={"channel": "#help"},
             secret_id=secret_id,
             sealed=Seal((_KEY,)).close(secret_id, '{"bot_token":"xoxb-1234567890-abcdef"}'),
+            for_visitors=True,
         )
         told = ConnectorsRecord(
             instance_id=tenant.instance_id, tenant_id=tenant.instance.tenant_id, connectors=(record,)

@@ -28,6 +28,10 @@ from schemas.partitioning import partition_of
 from stack import seed
 from stack.access import demo_access
 
+#: What gateways show runners.
+SERVICE_TOKEN = "a-service-token-of-many-characters"
+SERVICE_HEADER = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
+
 
 class Service:
     """One process of ours, with its output in a file."""
@@ -175,6 +179,7 @@ class Plane:
         return {
             "RUNMETER_KAFKA_BOOTSTRAP": self.bootstrap,
             "RUNMETER_REDIS_URL": self.redis_url,
+            "RUNMETER_RUNNER_SERVICE_TOKENS": SERVICE_TOKEN,
             f"RUNMETER_{kind}_PORT": str(service.port),
             f"RUNMETER_{kind}_SPOOL_DIR": str(self.folder / f"spool-{service.port}"),
             f"RUNMETER_{kind}_{'MODEL_BASE_URL' if kind == 'RUNNER' else 'RUNNER_URL'}": address,

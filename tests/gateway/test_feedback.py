@@ -13,7 +13,7 @@ from schemas import topics
 from schemas.conversations import FeedbackEvent
 
 
-async def _heard(plane: Plane, run_id: str) -> FeedbackEvent:
+async def heard(plane: Plane, run_id: str) -> FeedbackEvent:
     consumer = AIOKafkaConsumer(
         topics.CONVERSATION_FEEDBACK.name, bootstrap_servers=plane.bootstrap, auto_offset_reset="earliest"
     )
@@ -34,13 +34,14 @@ async def test_feedback_on_ones_own_answer_is_published(plane: Plane, fast: Any)
         f"{fast.gateway.url}/v1/runs", json={"input": "Hello"}, headers=buyer.headers
     ) as answered:
         run_id = (await answered.json())["run_id"]
-    body = {"rating": "down", "comment": "Too long"}
+    body = {"rating": "down", "comment": "Too long; call me at +49 30 1234567 or ada@example.com"}
     url = f"{fast.gateway.url}/v1/runs/{run_id}/feedback"
     async with plane.http.post(url, json=body, headers=buyer.headers) as response:
         assert response.status == 202
 
-    event = await _heard(plane, run_id)
-    assert (event.rating, event.comment, event.instance_id) == ("down", "Too long", buyer.instance_id)
+    event = await heard(plane, run_id)
+    comment = "Too long; call me at [phone] or [email]"
+    assert (event.rating, event.comment, event.instance_id) == ("down", comment, buyer.instance_id)
     other = await plane.tenant()
     async with plane.http.post(url, json=body, headers=other.headers) as response:
         assert response.status == 404

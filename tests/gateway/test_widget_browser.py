@@ -11,6 +11,7 @@ import pytest_asyncio
 from equipped_rig import Equipped
 from gateway_rig import Plane
 from playwright.async_api import Browser, expect
+from test_feedback import heard
 from widget_browser import CHROMIUM, chromium, shop
 
 from schemas.directory import Branding, Limits
@@ -198,6 +199,41 @@ async def test_what_an_answer_rests_on_stands_under_it(
         await expect(sources.first).to_contain_text("Handbook, Shop, page")
         await page.page.reload()
         await expect(sources.first).to_contain_text("Handbook, Shop, page")
+
+
+async def test_a_visitor_says_whether_an_answer_helped(plane: Plane, fast: Any, browser: Browser) -> None:
+    async with shop(plane, fast.gateway, browser, instance_fields=_BRANDED) as page:
+        await page.launcher.click()
+        await page.ask("What are your opening hours?")
+        # Under the answer, not under the greeting.
+        asked = page.dialog.get_by_role("group", name="Did this help?")
+        await expect(asked).to_have_count(1)
+        up = asked.get_by_role("button", name="This answer helped")
+        down = asked.get_by_role("button", name="This answer did not help")
+        await expect(up).to_have_attribute("aria-pressed", "false")
+
+        async with page.page.expect_response("**/feedback") as told:
+            await down.press("Enter")
+        answer = await told.value
+        assert answer.status == 202
+        await expect(down).to_have_attribute("aria-pressed", "true")
+        await expect(up).to_have_attribute("aria-pressed", "false")
+        name = f"runmeter:{page.tenant.key}"
+        kept = "name => JSON.parse(sessionStorage[name]).messages.at(-1).rating === 'down'"
+        await page.page.wait_for_function(kept, arg=name)
+        await page.page.reload()
+        await expect(down).to_have_attribute("aria-pressed", "true")
+        assert page.said == []
+
+        # What was not heard is not shown as said.
+        await page.page.context.set_offline(True)
+        await up.click()
+        await expect(down).to_have_attribute("aria-pressed", "true")
+        await expect(up).to_have_attribute("aria-pressed", "false")
+
+    ((run_id, _),) = (await plane.log.runs_of(page.tenant.instance_id)).items()
+    assert f"/v1/runs/{run_id}/feedback" in answer.url
+    assert (await heard(plane, run_id)).rating == "down"
 
 
 async def test_a_session_is_refreshed_before_it_ends(plane: Plane, fast: Any, browser: Browser) -> None:

@@ -47,6 +47,29 @@ async def test_a_visitor_runs_so_often_on_all_gateways(plane: Plane, fast: Any) 
     await stopped(*gateways)
 
 
+async def test_a_visitor_rates_so_often(plane: Plane, fast: Any) -> None:
+    gateway = await plane.gateway(fast.runner, **limited(RUNS_PER_VISITOR_PER_MINUTE="2"))
+    shop = await page(plane, gateway)
+    token, other = [(await shop.session())["session_token"] for _ in range(2)]
+    run_id = (await shop.run(token)).json["run_id"]
+
+    async def rated(by: str) -> Answered:
+        return await plane.post(
+            gateway,
+            f"/v1/runs/{run_id}/feedback",
+            json={"rating": "up"},
+            headers=shop.headers(Authorization=f"Bearer {by}"),
+        )
+
+    answers = [await rated(token) for _ in range(3)]
+    # They are no runs: those are counted apart.
+    assert (await shop.run(token)).status == 200
+    assert [answer.status for answer in answers] == [202, 202, 429]
+    assert_limited(answers[-1], "feedback_per_visitor")
+    assert (await rated(other)).status == 404
+    await gateway.stop()
+
+
 async def test_an_address_runs_so_often_whoever_it_is(plane: Plane, fast: Any) -> None:
     gateway = await plane.gateway(fast.runner, **limited(RUNS_PER_ADDRESS_PER_MINUTE="2"))
     shop = await page(plane, gateway)

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from containers import free_ports
 from gateway_log import Metered
-from gateway_rig import Plane, Service
+from gateway_rig import SERVICE_HEADER, Plane, Service
 
 from kit import clock
 from schemas.runner import (
@@ -94,7 +94,7 @@ class RunnerWithModel:
         """Execute one run; return its frames and what Kafka has of it."""
         request = self.request(question, **fields)
         async with self.plane.http.post(
-            self.service.url + EXECUTE_PATH, data=msgspec.json.encode(request)
+            self.service.url + EXECUTE_PATH, data=msgspec.json.encode(request), headers=SERVICE_HEADER
         ) as response:
             assert response.status == 200
             frames = []
@@ -124,5 +124,8 @@ class RunnerWithModel:
         return ExecuteRequest(**given)
 
     async def posted(self, path: str, data: bytes) -> tuple[int, bytes]:
-        async with aiohttp.ClientSession() as http, http.post(self.service.url + path, data=data) as response:
+        async with (
+            aiohttp.ClientSession(headers=SERVICE_HEADER) as http,
+            http.post(self.service.url + path, data=data) as response,
+        ):
             return response.status, await response.read()

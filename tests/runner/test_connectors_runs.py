@@ -52,6 +52,18 @@ def record(name: str = "Support", *, sealed_for: str = "", key: str = KEY) -> Co
     )
 
 
+def hubspot_record() -> ConnectorRecord:
+    secret_id = new_id("secret")
+    credentials = msgspec.json.encode({"access_token": "pat-0000000000-example"}).decode()
+    return ConnectorRecord(
+        connector_id=new_id("conn"),
+        kind="hubspot",
+        name="CRM",
+        secret_id=secret_id,
+        sealed=Seal((KEY,)).close(secret_id, credentials),
+    )
+
+
 async def project(
     runner: RunnerWithModel, *records: ConnectorRecord, at: str = "", tenant_id: str = "", whose: str = ""
 ) -> str:
@@ -129,6 +141,20 @@ async def test_what_cannot_be_opened_is_left_out(connected: RunnerWithModel) -> 
     assert frames[-1].status == "completed"
     assert _offered(connected) == ["slack_post_fine"]
     assert "xoxb" not in connected.service.log()
+
+
+@pytest.mark.parametrize("channel", ["widget", "api", "openai", "mcp"])
+async def test_visitors_of_pages_are_offered_what_its_owner_lets_them_use(
+    connected: RunnerWithModel, channel: str
+) -> None:
+    visible = msgspec.structs.replace(record("visible"), for_visitors=True)
+    hubspot = msgspec.structs.replace(hubspot_record(), for_visitors=False)
+    instance_id = await project(connected, visible, hubspot)
+    connected.model.says(lambda _: [text("Hello"), usage(1, 1)])
+    await connected.run(instance_id=instance_id, connectors=True, tools=(), channel=channel)
+
+    others = [] if channel == "widget" else ["hubspot_find_contact", "hubspot_save_contact"]
+    assert _offered(connected) == ["slack_post_visible", *others]
 
 
 @pytest.mark.parametrize("wrong", [{"tenant_id": "another"}, {"whose": "another"}])

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from containers import free_ports
+from gateway_rig import SERVICE_HEADER
 from odd_model import Chunk, OddModel, RunnerWithModel, call, text, usage
 
 from schemas.runner import CallStarted, Ended
@@ -178,7 +179,7 @@ async def test_a_run_takes_no_longer_than_one_may(runner: RunnerWithModel) -> No
     # Nobody decides on the step, so nothing but the limit can end it.
     request = hesitant.request()
     async with hesitant.plane.http.post(
-        f"{service.url}/internal/v1/runs", data=msgspec.json.encode(request)
+        f"{service.url}/internal/v1/runs", data=msgspec.json.encode(request), headers=SERVICE_HEADER
     ) as response:
         last = (await response.read()).splitlines()[-1]
 

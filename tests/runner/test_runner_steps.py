@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from containers import free_ports
-from gateway_rig import Service
+from gateway_rig import SERVICE_HEADER, Service
 from odd_model import RunnerWithModel, call, text, usage
 
 from kit import tokens
@@ -57,7 +57,7 @@ async def test_a_step_that_nobody_decides_ends_the_run(runner: RunnerWithModel) 
     impatient = RunnerWithModel(runner.plane, service, runner.model)
     request = impatient.request()
     async with runner.plane.http.post(
-        service.url + EXECUTE_PATH, data=msgspec.json.encode(request)
+        service.url + EXECUTE_PATH, data=msgspec.json.encode(request), headers=SERVICE_HEADER
     ) as response:
         frames = [decode_frame(line) async for line in response.content]
     assert (frames[-1].status, frames[-1].error_code) == ("failed", "gateway_silent")  # type: ignore[union-attr]
@@ -99,7 +99,7 @@ async def test_a_call_left_before_its_first_token_is_metered_for_its_input(runne
 
 async def _execute(runner: RunnerWithModel, request: Any) -> list[Any]:
     async with runner.plane.http.post(
-        runner.service.url + EXECUTE_PATH, data=msgspec.json.encode(request)
+        runner.service.url + EXECUTE_PATH, data=msgspec.json.encode(request), headers=SERVICE_HEADER
     ) as response:
         return [decode_frame(line) async for line in response.content]
 

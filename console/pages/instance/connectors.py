@@ -12,7 +12,7 @@ from console.calls.connectors import Connector, ConnectorList, Kind, Tested
 from console.components import states
 from console.components.button import Button
 from console.components.dialog import confirmed, dialog
-from console.components.fields import text_field
+from console.components.fields import switch, text_field
 from console.components.loaded import Loaded, attempt, toast
 from console.components.schema_form import Incomplete, SchemaForm
 from console.components.status import StatusBadge
@@ -91,6 +91,8 @@ class _Connectors:
                 StatusBadge("active" if connector.enabled else "paused")
             if connector.tools:
                 Text("p", ", ".join(connector.tools), "rm-mono rm-muted")
+            who = "may use it, too" if connector.for_visitors else "may not use it"
+            Text("p", f"Visitors of your pages {who}.", "rm-muted rm-small")
             with box("p", "rm-small"):
                 if connector.last_test is None:
                     Text("span", "Not tried since it was changed.", "rm-muted")
@@ -116,12 +118,19 @@ class _Connectors:
             name = text_field("Name", connector.name if connector else kind.title, longest=100)
             settings = SchemaForm(kind.settings_schema, connector.settings if connector else {})
             credentials = SchemaForm(kind.credentials_schema, {}, secret=True, kept=connector is not None)
+            visitors = switch(
+                "Visitors of your pages may use it",
+                connector.for_visitors if connector else kind.for_visitors,
+                hint="Anybody can ask the widget to do whatever this can. API and MCP clients always may.",
+                testid="for-visitors",
+            )
 
             async def save() -> None:
                 try:
                     wanted: dict[str, object] = {
                         "settings": settings.values(),
                         "credentials": credentials.values(),
+                        "for_visitors": bool(visitors.value),
                     }
                 except Incomplete as error:
                     toast(str(error), bad=True)

@@ -119,6 +119,7 @@ def connectors_write(row: Instance, has: Belongings) -> Write:
                 settings=connector.settings,
                 secret_id=secret.secret_id,
                 sealed=secret.sealed,
+                for_visitors=connector.for_visitors,
             )
             for connector, secret in has.connectors
         ),

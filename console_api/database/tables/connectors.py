@@ -26,6 +26,8 @@ class Connector(Base):
     kind: Mapped[Word]
     name: Mapped[Name]
     enabled: Mapped[bool] = mapped_column(default=True)
+    #: Whether visitors of pages may use it.
+    for_visitors: Mapped[bool] = mapped_column(default=False)
     settings: Mapped[Settings] = mapped_column(Typed(Settings))
     #: Names of the tools it makes.
     tools: Mapped[Strings] = mapped_column(Typed(Strings))

@@ -89,6 +89,12 @@ class Gateway {
     yield* eventsOf(response.body);
   }
 
+  // Say whether an answer helped: "up" or "down".
+  async rate(run, rating) {
+    const { session_token: token } = await this.session();
+    await this.post(`/v1/runs/${run}/feedback`, { rating }, { token });
+  }
+
   async post(path, body, { token, signal } = {}) {
     const headers = token ? { authorization: `Bearer ${token}`, "content-type": "application/json" } : {};
     let response;

@@ -67,8 +67,18 @@ class Chat {
     const { greeting } = this.gateway.shown;
     this.greeted = Boolean(greeting);
     if (greeting) this.panel.bubble("assistant", greeting);
-    for (const { role, text, citations } of this.memory.state.messages)
-      this.panel.cite(this.panel.bubble(role, text), citations);
+    for (const message of this.memory.state.messages)
+      this.below(this.panel.bubble(message.role, message.text), message);
+  }
+
+  // What an answer rests on, and whether it helped.
+  below(bubble, { citations, run, rating = "" }) {
+    this.panel.cite(bubble, citations);
+    if (!run) return;
+    this.panel.thumbs(bubble, rating, async (given) => {
+      await this.gateway.rate(run, given);
+      this.memory.rate(run, given);
+    });
   }
 
   async open(byHand) {
@@ -157,9 +167,10 @@ class Chat {
     if (closing.name === "run.failed") throw new Refused(502, "");
     written.text = closing.data.output || written.text;
     written.citations = closing.data.citations ?? [];
+    written.run = closing.data.run_id;
   }
 
-  finish({ bubble, text, citations, frame }) {
+  finish({ bubble, text, citations, run, frame }) {
     cancelAnimationFrame(frame);
     bubble.classList.remove("waiting");
     if (!text) {
@@ -167,8 +178,8 @@ class Chat {
       return;
     }
     this.panel.fill(bubble, "assistant", text);
-    this.panel.cite(bubble, citations);
-    this.memory.add({ role: "assistant", text, citations });
+    this.below(bubble, { citations, run });
+    this.memory.add({ role: "assistant", text, citations, run });
   }
 
   complain(error, retry, saying = "") {

@@ -48,6 +48,10 @@ class Memory {
     this.keep({ messages: [...this.state.messages, cut].slice(-MAX_MESSAGES) });
   }
 
+  rate(run, rating) {
+    this.keep({ messages: this.state.messages.map((one) => (one.run === run ? { ...one, rating } : one)) });
+  }
+
   startOver() {
     this.keep({ conversation: randomId(), messages: [] });
   }

@@ -11,7 +11,10 @@ const svg = (path) => {
   return icon;
 };
 
+const THUMB = "M7 11v9H4v-9zM7 11l4-8a2 2 0 0 1 2 2v4h6a2 2 0 0 1 2 2l-2 7a2 2 0 0 1-2 2H7";
 const ICONS = {
+  up: THUMB,
+  down: THUMB,
   chat: "M4 4h16v12H9l-5 4z",
   close: "M6 6l12 12M18 6L6 18",
   fresh: "M12 5v14M5 12h14",
@@ -116,6 +119,20 @@ class Panel {
 
   cite(bubble, citations) {
     if (citations?.length) bubble.lastChild.append(sourcesOf(citations));
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  // Whether an answer helped. `rate` tells the gateway; where it cannot, the thumb is let go of again.
+  thumbs(bubble, rating, rate) {
+    const thumbs = [button("up", "This answer helped"), button("down", "This answer did not help")];
+    const press = (name) => thumbs.forEach((thumb) => thumb.setAttribute("aria-pressed", thumb.className === name));
+    for (const thumb of thumbs)
+      thumb.addEventListener("click", async () => {
+        press(thumb.className);
+        await rate(thumb.className).then(() => (rating = thumb.className), () => press(rating));
+      });
+    press(rating);
+    bubble.lastChild.append(el("div", { class: "thumbs", role: "group", "aria-label": "Did this help?" }, ...thumbs));
     this.log.scrollTop = this.log.scrollHeight;
   }
 

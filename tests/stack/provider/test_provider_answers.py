@@ -105,6 +105,18 @@ def test_questions_are_answered_from_the_context(
     assert ask(provider, "", messages=messages).choices[0].message.content == answer
 
 
+def test_the_passage_that_is_quoted_is_named(provider: ProviderProcess) -> None:
+    context = (
+        "<context 0a1b>\n[1] Handbook, page 1\nThe office is closed on Sundays.\n\n"
+        "[2] Handbook, page 2\nRefunds are paid within 14 days of purchase.\n</context 0a1b>"
+    )
+    messages = [{"role": "user", "content": context}, *user("Can I still get a refund?")]
+    answer = ask(provider, "", messages=messages).choices[0].message.content
+    assert answer == "Refunds are paid within 14 days of purchase. [2]"
+    messages = [{"role": "user", "content": context}, *user("Hello")]
+    assert "[" not in ask(provider, "", messages=messages).choices[0].message.content
+
+
 def test_content_may_come_in_parts(provider: ProviderProcess) -> None:
     parts = [{"type": "text", "text": "How do refunds"}, {"type": "text", "text": "work?"}]
     messages = [{"role": "user", "content": parts}]

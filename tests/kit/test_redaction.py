@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runner.redaction import redacted
+from kit.redaction import redacted
 
 
 @pytest.mark.parametrize(
