@@ -44,14 +44,18 @@ class Sessions:
     def signed_in(self) -> bool:
         return bool(self._shared_token or self.storage.get(TOKEN_KEY) or self.storage.get(_TOKENS))
 
-    def visitor(self) -> Visitor:
-        """Return the visitor of this request; the object goes on working when the request is over."""
+    def visitor(self, org_id: str | None = None) -> Visitor:
+        """Return the visitor of this request; the object goes on working when the request is over.
+
+        `org_id`: what the page that links here acts for, where that is not the org chosen last.
+        """
         return Visitor(
             self._api,
             self.storage,
             str(app.storage.browser["id"]),
             shared_token=self._shared_token,
             oidc=self.oidc,
+            org_id=org_id,
         )
 
     def sign_in(self, token: str) -> None:

@@ -48,7 +48,7 @@ def register(services: Services) -> None:
     async def ledger(request: Request) -> Response:
         chosen = _chosen(request, _LEDGER)
         return await _passed_on(
-            services, "/wallet/ledger", (*chosen, ("format", "csv")), "ledger.csv", "text/csv"
+            services, request, "/wallet/ledger", (*chosen, ("format", "csv")), "ledger.csv", "text/csv"
         )
 
     @app.get("/download/usage/{instance_id}.parquet", include_in_schema=False)
@@ -57,7 +57,9 @@ def register(services: Services) -> None:
             f"/instances/{part(instance_id)}/usage",
             (*_chosen(request, _USAGE), ("format", "parquet")),
         )
-        return await _passed_on(services, path, query, "usage.parquet", "application/vnd.apache.parquet")
+        return await _passed_on(
+            services, request, path, query, "usage.parquet", "application/vnd.apache.parquet"
+        )
 
     @app.get("/download/usage/{instance_id}.csv", include_in_schema=False)
     async def usage(request: Request, instance_id: str) -> Response:
@@ -66,7 +68,7 @@ def register(services: Services) -> None:
         asked = request.query_params
         try:
             found = await usage_calls.usage(
-                services.sessions.visitor(),
+                services.sessions.visitor(_org(request)),
                 instance_id,
                 start=asked.get("from", ""),
                 to=asked.get("to", ""),
@@ -83,15 +85,28 @@ def _chosen(request: Request, names: tuple[str, ...]) -> tuple[tuple[str, str], 
     return tuple((name, value) for name, value in request.query_params.multi_items() if name in names)
 
 
+def _org(request: Request) -> str | None:
+    """Return the org of the page that links here; `None` where it names none. The API says whose it is."""
+    named = request.query_params.get("org")
+    # It becomes a header, where a line break would be an error of ours.
+    return None if named is None else "".join(filter(str.isprintable, named))
+
+
 async def _passed_on(
-    services: Services, path: str, query: tuple[tuple[str, str], ...], name: str, media_type: str
+    services: Services,
+    request: Request,
+    path: str,
+    query: tuple[tuple[str, str], ...],
+    name: str,
+    media_type: str,
 ) -> Response:
     """Answer with a file of the API, piece by piece as it comes."""
     if not services.sessions.signed_in():
         return RedirectResponse(SIGN_IN_PATH)
     async with AsyncExitStack() as opened:
         try:
-            chunks = await opened.enter_async_context(services.sessions.visitor().stream(path, query))
+            visitor = services.sessions.visitor(_org(request))
+            chunks = await opened.enter_async_context(visitor.stream(path, query))
         except ApiError as error:
             return _said(error)
         lent = opened.pop_all()

@@ -177,7 +177,8 @@ class _Ledger:
 
     async def refresh(self) -> None:
         """Read the newest entries."""
-        self._csv.props["href"] = f"/download/ledger.csv?{urlencode(self._filter.query())}"
+        asked = urlencode((*self._filter.query(), ("org", self._visitor.org_id)))
+        self._csv.props["href"] = f"/download/ledger.csv?{asked}"
         self._csv.update()
         self._lines, self._cursor = [], None
         await self._read_more()

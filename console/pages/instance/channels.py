@@ -137,7 +137,8 @@ class _Channels:
             if session_keys.kept(context.visitor, context.instance_id, session_keys.PREVIEW):
                 drawn = box("iframe", "rm-frame", testid="widget-frame")
                 drawn.props["title"] = "Preview of the chat widget"
-                drawn.props["src"] = f"/preview/widget/{quote(context.instance_id, safe='')}"
+                where = f"/preview/widget/{quote(context.instance_id, safe='')}"
+                drawn.props["src"] = f"{where}?org={quote(context.visitor.org_id, safe='')}"
                 return
             Button("Show it", show, look="secondary", symbol="visibility", testid="show-preview")
 

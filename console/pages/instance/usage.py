@@ -125,6 +125,7 @@ class _Usage:
                         when(recorded, "ago")
                 query = {**self._query(), "from": str(usage.from_ms), "to": str(usage.to_ms)}
                 query.pop("start")
+                query["org"] = self._context.visitor.org_id
                 for name in ("CSV", "Parquet"):
                     kind = name.lower()
                     link_button(
