@@ -55,7 +55,7 @@ class LiveFeed:
         """Add a tab and give it the state of now."""
         self._tabs.add(tab)
         if not self._tasks or self._tasks[0].done():
-            # Its end was final for who asked then: whoever opens a page now has signed in, or was let in, since.
+            # It ended for who asked then: whoever opens a page now has signed in, or was let in, since.
             self._stop()
             self._visitor = visitor
             self._set_link("connecting")

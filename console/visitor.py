@@ -1,4 +1,4 @@
-"""One visitor's calls to the console API: with the token of now, and the org of the page they were made for."""
+"""One visitor's calls to the console API: with the token of now, and the org of their page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def part(text: str) -> str:
 
 
 class Visitor:
-    """Whoever has this session, on one page. Every call raises `ApiError`; `SignedOut` when there is no valid token."""
+    """Whoever has this session, on one page.
+
+    Every call raises `ApiError`; `SignedOut` when there is no valid token.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,8 @@ class Visitor:
         self._oidc = oidc
         self.storage = storage
         self.session_id = session_id
-        #: The org meant; empty leaves it to the API. Fixed here: another tab that chooses another org must not
-        #: change what a page that says this one does.
+        #: The org meant; empty leaves it to the API. Fixed here: another tab that chooses another one must
+        #: not change what a page that says this one does.
         self.org_id = str(storage.get(ORG_KEY) or "") if org_id is None else org_id
 
     def choose_org(self, org_id: str) -> None:

@@ -13,6 +13,7 @@ from nicegui import ui
 from console.api import ApiError
 from console.calls import account as accounts
 from console.calls import shop as calls
+from console.calls.paging import MOST_PAGES, all_pages
 from console.calls.shop import Order, OrderPage, Subscription, WelcomeKey
 from console.components import states
 from console.components.button import Button, link_button
@@ -39,7 +40,6 @@ Value = TypeVar("Value")
 PATH = "/account/orders"
 _EVERY_S = 1.5
 _LOOK_AGAIN_S = 10
-_MAX_PAGES = 20
 #: The steps of provisioning, and how they are called.
 _STEPS = {
     "instance": "Your instance is made",
@@ -110,14 +110,8 @@ class OrderList:
         )
 
     async def _load(self) -> OrderPage:
-        found: list[Order] = []
-        cursor: str | None = None
-        for _ in range(self._pages):
-            page = await calls.orders(self._visitor, cursor)
-            found += page.orders
-            if (cursor := page.next_cursor) is None:
-                break
-        return OrderPage(tuple(found), cursor)
+        pages = await all_pages(lambda cursor: calls.orders(self._visitor, cursor), self._pages)
+        return OrderPage(tuple(order for page in pages for order in page.orders), pages[-1].next_cursor)
 
     def _draw(self, page: OrderPage, names: dict[str, str]) -> None:
         with box("section", "rm-card", testid="orders"):
@@ -136,7 +130,7 @@ class OrderList:
             if self._everywhere:
                 columns.insert(1, Column("Org", lambda order: short_id(order.org_id)))
             table(page.orders, columns, "Orders", href=_path, testid="order-row")
-            if page.next_cursor and self._pages < _MAX_PAGES:
+            if page.next_cursor and self._pages < MOST_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
             elif page.next_cursor:
                 Text("p", "Older orders are not shown.", "rm-muted rm-small")

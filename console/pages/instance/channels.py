@@ -48,7 +48,12 @@ class _Channels:
     def _draw(self, found: tuple[Key, ...]) -> None:
         widgets = [key for key in found if key.kind == "widget" and key.status == "active"]
         widgets = [key for key in widgets if key.name != session_keys.PREVIEW]
-        others = [key for key in found if key not in widgets]
+        # Every session of the console leaves keys behind that are over: they would bury the others.
+        others = [
+            key
+            for key in found
+            if key not in widgets and (key.status == "active" or key.name not in session_keys.NAMES)
+        ]
         with box("div", "rm-stack"):
             self._draw_widgets(widgets)
             self._draw_keys(others)
