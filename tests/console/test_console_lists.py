@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from browser_stack import sign_in
 from console_rig import Rig
+from console_rows import key_row, source_row
 from control_world import projected
 from msgspec import Struct
 from playwright.async_api import Page, expect
@@ -12,8 +13,7 @@ from playwright.async_api import Page, expect
 from console import session_keys
 from console.calls.paging import all_pages
 from console_api.control.credits import service as credits
-from console_api.database.tables import ApiKey
-from kit.clock import new_id, now_ms
+from kit.clock import new_id
 
 
 class _Numbers(Struct):
@@ -30,30 +30,13 @@ async def test_pages_are_read_to_the_end_or_to_a_limit(most: int, firsts: list[i
     assert [page.first for page in await all_pages(read, most)] == firsts
 
 
-def _key(shop: Rig, instance_id: str, name: str, **fields: object) -> ApiKey:
-    made = {
-        "key_id": new_id("key"),
-        "digest": new_id("digest"),
-        "tenant_id": shop.control.tenant_id,
-        "org_id": shop.control.org_id,
-        "instance_id": instance_id,
-        "kind": "secret",
-        "name": name,
-        "scopes": ("runs:write",),
-        "allowed_origins": (),
-        "created_by": "test",
-        "created_at_ms": now_ms(),
-    }
-    return ApiKey(**{**made, **fields})
-
-
 async def test_a_key_older_than_a_hundred_sessions_can_be_revoked(page: Page, shop: Rig) -> None:
     instance_id = await shop.control.add_instance("Much tested")
     await projected(shop.redis, instance_id)
     over = {"name": session_keys.CHAT, "expires_at_ms": 1}
     async with shop.control.database.writing() as session:
-        session.add(_key(shop, instance_id, "Welcome", created_at_ms=1))
-        session.add_all(_key(shop, instance_id, **over) for _ in range(120))  # type: ignore[arg-type]
+        session.add(key_row(shop, instance_id, "Welcome", created_at_ms=1))
+        session.add_all(key_row(shop, instance_id, **over) for _ in range(120))  # type: ignore[arg-type]
     await sign_in(page, shop.console_url, await shop.token())
     await page.goto(f"{shop.console_url}/account/instances/{instance_id}/channels")
 
@@ -79,3 +62,16 @@ async def test_an_operator_finds_the_oldest_grant_at_the_end(page: Page, shop: R
 
     await expect(oldest).to_be_visible()
     await expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+
+
+async def test_a_source_beyond_the_first_hundred_can_be_deleted(page: Page, shop: Rig) -> None:
+    instance_id = await shop.control.add_instance("Well read")
+    await projected(shop.redis, instance_id)
+    async with shop.control.database.writing() as session:
+        session.add(source_row(shop, instance_id, title="The oldest", created_at_ms=1))
+        session.add_all(source_row(shop, instance_id) for _ in range(110))
+    await sign_in(page, shop.console_url, await shop.token())
+    await page.goto(f"{shop.console_url}/account/instances/{instance_id}/data")
+    await expect(page.get_by_test_id("source")).to_have_count(111)
+    oldest = page.get_by_test_id("source").filter(has_text="The oldest")
+    await expect(oldest.get_by_role("button", name="Delete")).to_be_visible()
