@@ -40,6 +40,9 @@ Value = TypeVar("Value")
 PATH = "/account/orders"
 _EVERY_S = 1.5
 _LOOK_AGAIN_S = 10
+#: Of an order that is none of these, of so many readings one is made: somebody else may retry or refund it.
+_UNDER_WAY = ("pending", "paid")
+_SPARED = 20
 #: The steps of provisioning, and how they are called.
 _STEPS = {
     "instance": "Your instance is made",
@@ -210,7 +213,7 @@ class _Subscriptions:
 
 
 class _OrderPage:
-    """One order; it refreshes by itself until nothing more happens."""
+    """One order. It is read again often while something is to happen by itself, and seldom afterwards."""
 
     def __init__(self, visitor: Visitor, order_id: str) -> None:
         self._visitor = visitor
@@ -218,6 +221,8 @@ class _OrderPage:
         self._shown = locale()
         self._operates = False
         self._names: dict[str, str] | None = None
+        self._order: Order | None = None
+        self._spared = 0
         with box("nav", "rm-crumbs").props('aria-label="Breadcrumb"'):
             link("Orders & billing", PATH)
             Text("span", "/", "rm-muted").props('aria-hidden="true"')
@@ -225,6 +230,14 @@ class _OrderPage:
         self._loaded = Loaded(self._load, self._draw, "order", count=6, every_s=_EVERY_S)
 
     async def _load(self) -> Order:
+        if self._order is None or self._order.status in _UNDER_WAY or self._spared == _SPARED:
+            self._spared = 0
+            self._order = await self._read()
+        else:
+            self._spared += 1
+        return self._order
+
+    async def _read(self) -> Order:
         if not self._operates:
             try:
                 self._operates = (await accounts.account(self._visitor)).operates
@@ -233,6 +246,10 @@ class _OrderPage:
         if self._names is None:
             self._names = await calls.plan_names(self._visitor)
         return await calls.order(self._visitor, self._order_id)
+
+    async def _anew(self) -> None:
+        self._order = None
+        await self._loaded.refresh()
 
     def _draw(self, order: Order) -> None:
         with box("div", "rm-title"), box("div"):
@@ -329,7 +346,7 @@ class _OrderPage:
 
     async def _act(self, verb: str, **body: object) -> None:
         if await attempt(calls.act(self._visitor, self._order_id, verb, **body)):
-            await self._loaded.refresh()
+            await self._anew()
 
     async def _reveal(self) -> None:
         found: list[WelcomeKey] = []
@@ -346,7 +363,7 @@ class _OrderPage:
             with box("div", "rm-dialog__foot"):
                 Button("I have copied it", shown.close)
         shown.open()
-        await self._loaded.refresh()
+        await self._anew()
 
     def _draw_facts(self, order: Order) -> None:
         with box("section", "rm-card"):

@@ -208,7 +208,7 @@ class _Channels:
                 ),
                 Column("", self._actions),
             ]
-            table(found, columns, "Keys", testid="key")
+            table(found, columns, "Keys", testid="key", stacked=True)
 
     def _actions(self, key: Key) -> None:
         if key.status != "active":
