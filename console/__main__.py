@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from console.app import build, is_loopback, session_secret
+from console.app import build, is_loopback
+from console.session_files import COOKIE_S, session_secret
 from kit import logs
 from kit.settings import ConsoleSettings, StackSettings, load
 
@@ -38,7 +39,7 @@ def main() -> None:
         storage_secret=session_secret(sessions_dir),
         session_middleware_kwargs={
             "session_cookie": "runmeter_session",
-            "max_age": 14 * 86_400,
+            "max_age": COOKIE_S,
             "same_site": "lax",
             # Browsers count localhost as secure; any other address must be served over TLS.
             "https_only": settings.base_url.startswith("https:") or not is_loopback(settings.host),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -116,9 +116,7 @@ class ApiClient:
             ) as answer:
                 body = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unreachable(
-                503, "api_unreachable", "The service cannot be reached right now. Try again in a moment."
-            ) from error
+            raise _away() from error
         if answer.status >= 300:
             raise problem(answer.status, body)
         return Raw(answer.status, answer.headers, body)
@@ -127,12 +125,18 @@ class ApiClient:
     async def stream(
         self, path: str, headers: Mapping[str, str], query: Query = ()
     ) -> AsyncIterator[AsyncIterable[bytes]]:
-        """Open a long answer (`text/event-stream`, a file) and lend its bytes."""
-        async with self._opened().get(
-            f"{self._base_url}/api/v1{path}", headers=headers, params=query or None, timeout=_STREAM_TIMEOUT
-        ) as answer:
+        """Open a long answer (`text/event-stream`, a file) and lend its bytes, which may break off."""
+        url = f"{self._base_url}/api/v1{path}"
+        async with AsyncExitStack() as opened:
+            try:
+                answer = await opened.enter_async_context(
+                    self._opened().get(url, headers=headers, params=query or None, timeout=_STREAM_TIMEOUT)
+                )
+                failed = await answer.read() if answer.status != 200 else b""
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise _away() from error
             if answer.status != 200:
-                raise problem(answer.status, await answer.read())
+                raise problem(answer.status, failed)
             yield answer.content.iter_any()
 
     async def close(self) -> None:
@@ -146,6 +150,12 @@ class ApiClient:
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
+
+
+def _away() -> Unreachable:
+    return Unreachable(
+        503, "api_unreachable", "The service cannot be reached right now. Try again in a moment."
+    )
 
 
 def problem(status: int, body: bytes) -> ApiError:

@@ -81,12 +81,26 @@ class Locale:
 
     def money(self, minor: int, currency: str) -> str:
         """Return an amount of a currency's minor units, e.g. `USD 19.00`."""
-        places = 0 if currency.lower() in _WHOLE_CURRENCIES else 2
-        whole, rest = divmod(abs(minor), 10**places)
-        amount = self.integer(whole) + (f"{self.decimal}{rest:02d}" if places else "")
+        units = _minor_units(currency)
+        whole, rest = divmod(abs(minor), units)
+        amount = self.integer(whole) + (f"{self.decimal}{rest:02d}" if units > 1 else "")
         symbol = _SYMBOLS.get(currency.lower(), f"{currency.upper()}{_NBSP}")
         return f"{chr(0x2212) if minor < 0 else ''}{symbol}{amount}"
 
     def whole_credits(self, micro: int) -> str:
         """Return credits without decimals where there are none, as offers say them."""
         return self.integer(micro // _MICRO) if micro % _MICRO == 0 else self.credits(micro)
+
+
+def minor_of(amount: float, currency: str) -> int:
+    """Return an amount as people say it, e.g. 19.00 dollars or 1,900 yen, in the currency's minor units."""
+    return round(amount * _minor_units(currency))
+
+
+def major_of(minor: int, currency: str) -> float:
+    """Return minor units as people say them."""
+    return minor / _minor_units(currency)
+
+
+def _minor_units(currency: str) -> int:
+    return 1 if currency.lower() in _WHOLE_CURRENCIES else 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import aiohttp
@@ -23,7 +23,7 @@ class Said(msgspec.Struct, frozen=True):
 
 async def ask(
     gateway_url: str, key: str, messages: Sequence[Said], end_user: str
-) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     """Run an instance on a conversation; yield the names and data of its events.
 
     Raises `ApiError`: `SignedOut` when the key is not valid, `Unreachable` when the gateway is away.

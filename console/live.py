@@ -51,10 +51,14 @@ class LiveFeed:
     def tabs(self) -> int:
         return len(self._tabs)
 
-    def join(self, tab: Tab) -> None:
+    def join(self, visitor: Visitor, tab: Tab) -> None:
         """Add a tab and give it the state of now."""
         self._tabs.add(tab)
-        if not self._tasks:
+        if not self._tasks or self._tasks[0].done():
+            # It ended for who asked then: whoever opens a page now has signed in, or was let in, since.
+            self._stop()
+            self._visitor = visitor
+            self._set_link("connecting")
             self._tasks = [
                 asyncio.create_task(self._follow(), name=f"live {self._instance_id}"),
                 asyncio.create_task(self._follow_runs(), name=f"runs {self._instance_id}"),
@@ -69,9 +73,12 @@ class LiveFeed:
         """Remove a tab; the last one stops the stream."""
         self._tabs.discard(tab)
         if not self._tabs:
-            for task in self._tasks:
-                task.cancel()
-            self._tasks = []
+            self._stop()
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
 
     def _send(self, message: str) -> None:
         for tab in tuple(self._tabs):
@@ -185,7 +192,7 @@ class LiveFeeds:
         key = (instance_id, visitor.session_id, visitor.org_id)
         feed = self._feeds.get(key) or LiveFeed(visitor, instance_id)
         self._feeds[key] = feed
-        feed.join(tab)
+        feed.join(visitor, tab)
 
         def leave() -> None:
             feed.leave(tab)

@@ -10,10 +10,12 @@ import hmac
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
 from collections.abc import MutableMapping
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
@@ -25,8 +27,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 _MAX_BODY = 1 << 20
 #: Renew a token this long before it ends, so that none ends on its way.
 _EARLY_S = 60
-_PENDING, _TOKENS = "oidc_pending", "oidc_tokens"
-_PENDING_S = 600
+_TOKENS = "oidc_tokens"
+_PENDING_S, _MOST_PENDING = 600, 10_000
 _DISCOVERY_S = 3_600
 
 
@@ -49,6 +51,16 @@ class Tokens(msgspec.Struct, frozen=True):
     id_token: str = ""
 
 
+class _Pending(msgspec.Struct, frozen=True):
+    """A sign-in that was begun: what the issuer's answer must match, and where it leads."""
+
+    verifier: str
+    state: str
+    nonce: str
+    go_to: str
+    began_at: float
+
+
 class OidcClient:
     """One client of one issuer. Its methods raise `Unreachable`, or `SignedOut` when the issuer refuses."""
 
@@ -58,23 +70,23 @@ class OidcClient:
         self._scope = settings.oidc_scope
         self._base_url = settings.base_url.rstrip("/")
         self._known: tuple[float, Metadata] | None = None
-        self._renewing: dict[str, asyncio.Lock] = {}
+        #: By browser. Not in their sessions: anybody can begin one, as often as they like.
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        #: By session, while one is being renewed.
+        self._renewing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def redirect_uri(self) -> str:
         return f"{self._base_url}/sign-in/callback"
 
-    async def begin(self, storage: MutableMapping[str, Any], go_to: str) -> str:
+    async def begin(self, browser_id: str, go_to: str) -> str:
         """Return the address at the issuer that a visitor is sent to; remember what the answer must match."""
         metadata = await self._metadata()
         verifier, state, nonce = (secrets.token_urlsafe(48) for _ in range(3))
-        storage[_PENDING] = {
-            "verifier": verifier,
-            "state": state,
-            "nonce": nonce,
-            "go_to": go_to,
-            "at": time.time(),
-        }
+        self._pending[browser_id] = _Pending(verifier, state, nonce, go_to, time.time())
+        self._pending.move_to_end(browser_id)
+        while len(self._pending) > _MOST_PENDING:
+            self._pending.popitem(last=False)
         digest = sha256(verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -88,24 +100,24 @@ class OidcClient:
         }
         return _with_query(metadata.authorization_endpoint, query)
 
-    async def finish(self, storage: MutableMapping[str, Any], state: str, code: str) -> str:
+    async def finish(self, storage: MutableMapping[str, Any], browser_id: str, state: str, code: str) -> str:
         """Exchange the code of an answer for tokens; return where the visitor wanted to go."""
-        pending = storage.pop(_PENDING, None)
-        if not pending or time.time() - pending["at"] > _PENDING_S:
+        pending = self._pending.pop(browser_id, None)
+        if pending is None or time.time() - pending.began_at > _PENDING_S:
             raise SignedOut(400, "sign_in_expired", "This sign-in took too long. Start again.")
-        if not hmac.compare_digest(pending["state"].encode(), state.encode()):
+        if not hmac.compare_digest(pending.state.encode(), state.encode()):
             raise SignedOut(400, "sign_in_mismatch", "This answer belongs to another sign-in. Start again.")
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
-            "code_verifier": pending["verifier"],
+            "code_verifier": pending.verifier,
         }
         tokens = await self._tokens(form)
-        if _claims(tokens.id_token).get("nonce") != pending["nonce"]:
+        if _claims(tokens.id_token).get("nonce") != pending.nonce:
             raise SignedOut(400, "sign_in_mismatch", "The issuer answered another sign-in. Start again.")
         _keep(storage, tokens)
-        return str(pending["go_to"])
+        return pending.go_to
 
     async def access_token(self, storage: MutableMapping[str, Any]) -> str | None:
         """Return a token that is still valid, renewed where needed; `None` when signed out."""
@@ -134,7 +146,6 @@ class OidcClient:
         kept = storage.pop(_TOKENS, None)
         if not kept:
             return ""
-        self._renewing.pop(str(kept["session"]), None)
         end = (await self._metadata()).end_session_endpoint
         if not end:
             return ""

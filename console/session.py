@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ HOME_PATH = "/account/instances"
 Theme = Literal["auto", "light", "dark"]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 
-_THEME, _TOKENS = "theme", "oidc_tokens"
+_THEME, _TOKENS, _USED = "theme", "oidc_tokens", "used_on_day"
 _ZONE_COOKIE = "runmeter_zone"
 
 
@@ -41,18 +42,34 @@ class Sessions:
     def storage(self) -> Any:
         return app.storage.user
 
+    @property
+    def browser_id(self) -> str:
+        """What the visitor's cookie says, signed by us."""
+        return str(app.storage.browser["id"])
+
     def signed_in(self) -> bool:
         return bool(self._shared_token or self.storage.get(TOKEN_KEY) or self.storage.get(_TOKENS))
 
-    def visitor(self) -> Visitor:
-        """Return the visitor of this request; the object goes on working when the request is over."""
+    def visitor(self, org_id: str | None = None) -> Visitor:
+        """Return the visitor of this request; the object goes on working when the request is over.
+
+        `org_id`: what the page that links here acts for, where that is not the org chosen last.
+        """
+        self._note_use()
         return Visitor(
             self._api,
             self.storage,
-            str(app.storage.browser["id"]),
+            self.browser_id,
             shared_token=self._shared_token,
             oidc=self.oidc,
+            org_id=org_id,
         )
+
+    def _note_use(self) -> None:
+        """Keep the session's file as young as its cookie: what is older than that is deleted."""
+        today = int(time.time() // 86_400)
+        if self.storage and self.storage.get(_USED) != today:
+            self.storage[_USED] = today
 
     def sign_in(self, token: str) -> None:
         self.storage[TOKEN_KEY] = token

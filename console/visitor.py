@@ -1,4 +1,4 @@
-"""One visitor's calls to the console API: with the token and the org of now, whenever they are made."""
+"""One visitor's calls to the console API: with the token of now, and the org of their page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def part(text: str) -> str:
 
 
 class Visitor:
-    """Whoever has this session. Every call raises `ApiError`; `SignedOut` when there is no valid token."""
+    """Whoever has this session, on one page.
+
+    Every call raises `ApiError`; `SignedOut` when there is no valid token.
+    """
 
     def __init__(
         self,
@@ -34,20 +37,20 @@ class Visitor:
         *,
         shared_token: str = "",
         oidc: OidcClient | None = None,
+        org_id: str | None = None,
     ) -> None:
         self._api = api
         self._shared_token = shared_token
         self._oidc = oidc
         self.storage = storage
         self.session_id = session_id
-
-    @property
-    def org_id(self) -> str:
-        """The org that was chosen; empty leaves it to the API."""
-        return str(self.storage.get(ORG_KEY) or "")
+        #: The org meant; empty leaves it to the API. Fixed here: another tab that chooses another one must
+        #: not change what a page that says this one does.
+        self.org_id = str(storage.get(ORG_KEY) or "") if org_id is None else org_id
 
     def choose_org(self, org_id: str) -> None:
-        self.storage[ORG_KEY] = org_id
+        """Act for an org from now on, as does every page that is opened later."""
+        self.org_id = self.storage[ORG_KEY] = org_id
 
     async def headers(self) -> dict[str, str]:
         """Return what identifies the visitor to the API."""

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from console.api import Call
+from console.calls.paging import paged
 from console.visitor import Visitor, part
 
 
@@ -66,8 +67,8 @@ class Corrections(Struct, frozen=True):
     next_cursor: str | None
 
 
-async def grants(visitor: Visitor, org_id: str) -> Grants:
-    return await visitor.get("/grants", Grants, {"limit": "100", "org_id": org_id})
+async def grants(visitor: Visitor, org_id: str, cursor: str | None) -> Grants:
+    return await visitor.get("/grants", Grants, {**paged(cursor), "org_id": org_id})
 
 
 async def give(visitor: Visitor, terms: dict[str, Any], key: str) -> None:
@@ -86,8 +87,8 @@ async def refund(visitor: Visitor, grant_id: str, amount_micro: int, reason: str
     await visitor.call(Call("POST", path, body=body, headers={"Idempotency-Key": key}))
 
 
-async def corrections(visitor: Visitor) -> Corrections:
-    return await visitor.get("/corrections", Corrections, {"limit": "100"})
+async def corrections(visitor: Visitor, cursor: str | None) -> Corrections:
+    return await visitor.get("/corrections", Corrections, paged(cursor))
 
 
 async def change(visitor: Visitor, terms: dict[str, Any]) -> Change:

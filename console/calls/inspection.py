@@ -115,5 +115,14 @@ class Inspection(Struct, frozen=True):
     events: tuple[RunRecord, ...]
 
 
+class _Place(Struct):
+    instance_id: str
+
+
+async def instance_of(visitor: Visitor, run_id: str) -> str:
+    """Return which of the org's instances a run is of. Raises `Missing`."""
+    return (await visitor.get(f"/runs/{part(run_id)}", _Place)).instance_id
+
+
 async def inspection(visitor: Visitor, instance_id: str, run_id: str) -> Inspection:
     return await visitor.get(f"/instances/{part(instance_id)}/runs/{part(run_id)}/inspection", Inspection)

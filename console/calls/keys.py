@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from console.api import Call
+from console.calls.paging import all_pages, paged
 from console.visitor import Visitor, part
 
 
@@ -42,8 +43,10 @@ def _path(instance_id: str, key_id: str = "") -> str:
 
 
 async def keys(visitor: Visitor, instance_id: str) -> tuple[Key, ...]:
-    """Return the newest hundred keys."""
-    return (await visitor.get(_path(instance_id), KeyPage, {"limit": "100"})).api_keys
+    """Return all keys, the newest first."""
+    path = _path(instance_id)
+    pages = await all_pages(lambda cursor: visitor.get(path, KeyPage, paged(cursor)))
+    return tuple(key for page in pages for key in page.api_keys)
 
 
 async def create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from console.api import Call
+from console.calls.paging import all_pages, paged
 from console.visitor import Visitor, part, plain
 
 
@@ -100,7 +101,10 @@ def _path(instance_id: str, source_id: str = "") -> str:
 
 
 async def sources(visitor: Visitor, instance_id: str) -> SourcePage:
-    return await visitor.get(_path(instance_id), SourcePage, {"limit": "100"})
+    """Return all sources."""
+    path = _path(instance_id)
+    pages = await all_pages(lambda cursor: visitor.get(path, SourcePage, paged(cursor)))
+    return SourcePage(tuple(source for page in pages for source in page.sources), None, pages[-1].quota)
 
 
 async def add(visitor: Visitor, instance_id: str, **wanted: object) -> Source:

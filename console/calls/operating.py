@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from console.api import Call
+from console.calls.paging import all_pages, paged
 from console.visitor import Visitor, part
 
 
@@ -38,8 +39,14 @@ class Deliveries(Struct, frozen=True):
     next_cursor: str | None
 
 
-async def orgs(visitor: Visitor, search: str) -> OrgRows:
-    return await visitor.get("/orgs", OrgRows, {"limit": "100", "search": search})
+async def orgs(visitor: Visitor, search: str, cursor: str | None) -> OrgRows:
+    return await visitor.get("/orgs", OrgRows, {**paged(cursor), "search": search})
+
+
+async def org_names(visitor: Visitor) -> dict[str, str]:
+    """Return how all orgs are called, by id."""
+    pages = await all_pages(lambda cursor: orgs(visitor, "", cursor))
+    return {org.org_id: org.name for page in pages for org in page.orgs}
 
 
 async def set_suspended(visitor: Visitor, org_id: str, reason: str, *, suspended: bool) -> None:
@@ -47,8 +54,8 @@ async def set_suspended(visitor: Visitor, org_id: str, reason: str, *, suspended
     await visitor.call(Call("POST", f"/orgs/{part(org_id)}:{verb}", body={"reason": reason}))
 
 
-async def deliveries(visitor: Visitor, status: str) -> Deliveries:
-    query = {"limit": "100", **({"status": status} if status else {})}
+async def deliveries(visitor: Visitor, status: str, cursor: str | None) -> Deliveries:
+    query = {**paged(cursor), **({"status": status} if status else {})}
     return await visitor.get("/webhooks/deliveries", Deliveries, query)
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from console.api import ApiError, Call, Missing
 from console.calls.instances import Entitlements
+from console.calls.paging import all_pages, paged
 from console.visitor import Visitor, part, plain
 
 
@@ -114,10 +115,12 @@ class TopUp(Struct):
 
 class _ProductPage(Struct):
     products: tuple[Product, ...]
+    next_cursor: str | None
 
 
 class _PlanPage(Struct):
     plans: tuple[Plan, ...]
+    next_cursor: str | None
 
 
 class _Portal(Struct):
@@ -128,11 +131,13 @@ _TERMS = ("enabled", "threshold_micro", "plan", "currency", "provider", "ceiling
 
 
 async def products(visitor: Visitor) -> tuple[Product, ...]:
-    return (await visitor.get("/products", _ProductPage, {"limit": "100"})).products
+    pages = await all_pages(lambda cursor: visitor.get("/products", _ProductPage, paged(cursor)))
+    return tuple(product for page in pages for product in page.products)
 
 
 async def plans(visitor: Visitor) -> tuple[Plan, ...]:
-    return (await visitor.get("/plans", _PlanPage, {"limit": "100"})).plans
+    pages = await all_pages(lambda cursor: visitor.get("/plans", _PlanPage, paged(cursor)))
+    return tuple(plan for page in pages for plan in page.plans)
 
 
 async def plan_names(visitor: Visitor) -> dict[str, str]:
@@ -167,7 +172,7 @@ async def payment_methods(visitor: Visitor, plan: str, price: Price) -> tuple[st
 
 
 async def orders(visitor: Visitor, cursor: str | None = None) -> OrderPage:
-    return await visitor.get("/orders", OrderPage, {"limit": "50", **({"cursor": cursor} if cursor else {})})
+    return await visitor.get("/orders", OrderPage, paged(cursor, 50))
 
 
 async def order(visitor: Visitor, order_id: str) -> Order:
@@ -184,7 +189,8 @@ async def reveal_key(visitor: Visitor, order_id: str) -> WelcomeKey:
 
 
 async def subscriptions(visitor: Visitor) -> tuple[Subscription, ...]:
-    return (await visitor.get("/subscriptions", SubscriptionPage, {"limit": "100"})).subscriptions
+    pages = await all_pages(lambda cursor: visitor.get("/subscriptions", SubscriptionPage, paged(cursor)))
+    return tuple(subscription for page in pages for subscription in page.subscriptions)
 
 
 async def cancel_subscription(visitor: Visitor, subscription_id: str) -> None:

@@ -79,7 +79,7 @@ KINDS = ("usage", "adjustment", "grant", "expiry", "void", "refund")
 
 
 class Filter(Struct, frozen=True):
-    """Which entries: a range (ISO dates, empty for the API's own), kinds, a run or grant."""
+    """Which entries: a range (Unix ms, empty for the API's own), kinds, a run or grant."""
 
     start: str = ""
     to: str = ""

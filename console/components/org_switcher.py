@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from console.api import ApiError
+from console.api import ApiError, Missing, Refused
 from console.calls import account as accounts
 from console.calls.account import Org
 from console.components.button import Button
@@ -27,13 +27,29 @@ class OrgSwitcher:
     async def _load(self) -> None:
         try:
             orgs = await accounts.orgs(self._visitor)
+            if await self._is_lost(orgs):
+                self._choose("")
+                return
         except ApiError:
             return  # one org only, or the page itself says what is wrong
         if orgs:
             self._draw(orgs)
 
+    async def _is_lost(self, orgs: tuple[Org, ...]) -> bool:
+        """Return whether the org chosen is the visitor's no longer: every call that names it is refused."""
+        chosen = self._visitor.org_id
+        if not chosen or any(org.org_id == chosen for org in orgs):
+            return False
+        try:
+            # Operators act for orgs that they do not belong to.
+            await accounts.account(self._visitor)
+        except (Refused, Missing):
+            return True
+        return False
+
     def _draw(self, orgs: tuple[Org, ...]) -> None:
-        chosen = next((org for org in orgs if org.org_id == self._visitor.org_id), orgs[0])
+        meant = self._visitor.org_id
+        chosen = next((org for org in orgs if org.org_id == meant), Org(meant) if meant else orgs[0])
         with self._place:
             button = box("button", "rm-org", testid="org").props("type=button aria-haspopup=menu")
             button.props["aria-label"] = f"Organisation: {_named(chosen)}. Change"

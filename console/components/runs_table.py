@@ -1,8 +1,10 @@
-"""The newest runs; the browser fills the rows as they change."""
+"""The newest runs; the browser fills the rows as they change. And where a run's page is."""
 
 from __future__ import annotations
 
-from console.components.text import Text, box
+from urllib.parse import quote
+
+from console.components.text import Text, box, link
 
 #: Column heading and class; numbers stand at the right, `rm-wide` ones are left out on a phone.
 _COLUMNS = (
@@ -18,10 +20,17 @@ _COLUMNS = (
 )
 
 
-def runs_table() -> None:
-    """Draw an empty table with its heading."""
+def run_path(instance_id: str, run_id: str) -> str:
+    """Return the address of a run's page."""
+    return f"/account/runs/{quote(run_id, safe='')}?instance={quote(instance_id, safe='')}"
+
+
+def runs_table(all_runs: str) -> None:
+    """Draw an empty table with its heading, and the way to `all_runs`."""
     with box("section", "rm-card").props('aria-labelledby="latest-runs"'):
-        Text("h2", "Latest runs", "rm-card__title").props('id="latest-runs"')
+        with box("div", "rm-card__head"):
+            Text("h2", "Latest runs").props('id="latest-runs"')
+            link("All runs", all_runs, "rm-small")
         scrolling = box("div", "rm-scroll").props('tabindex=0 role=region aria-labelledby="latest-runs"')
         with scrolling, box("table", "rm-table"):
             with box("thead"), box("tr"):

@@ -39,6 +39,13 @@ def link(text: str, href: str, classes: str = "") -> ui.element:
     return element
 
 
+def link_around(href: str) -> ui.element:
+    """Draw a link; what is drawn inside is what it says."""
+    element = box("a")
+    element.props["href"] = href
+    return element
+
+
 def when(at_ms: int, style: Literal["date", "moment", "ago"] = "moment", classes: str = "") -> Text:
     """Draw a time; the browser writes it in the visitor's locale and time zone. 0 is a dash."""
     if at_ms <= 0:

@@ -21,6 +21,7 @@ from console.visitor import part
 #: What a caller may choose; everything else of a query is left out.
 _LEDGER = ("from", "to", "kind", "reference_id")
 _USAGE = ("from", "to", "window", "group_by", "tz")
+_MEDIA_TYPES = {"ledger.csv": "text/csv", "usage.parquet": "application/vnd.apache.parquet"}
 _COLUMNS = (
     "start_ms",
     "group",
@@ -46,18 +47,14 @@ def register(services: Services) -> None:
 
     @app.get("/download/ledger.csv", include_in_schema=False)
     async def ledger(request: Request) -> Response:
-        chosen = _chosen(request, _LEDGER)
-        return await _passed_on(
-            services, "/wallet/ledger", (*chosen, ("format", "csv")), "ledger.csv", "text/csv"
-        )
+        query = (*_chosen(request, _LEDGER), ("format", "csv"))
+        return await _passed_on(services, request, "/wallet/ledger", query, "ledger.csv")
 
     @app.get("/download/usage/{instance_id}.parquet", include_in_schema=False)
     async def usage_parquet(request: Request, instance_id: str) -> Response:
-        path, query = (
-            f"/instances/{part(instance_id)}/usage",
-            (*_chosen(request, _USAGE), ("format", "parquet")),
-        )
-        return await _passed_on(services, path, query, "usage.parquet", "application/vnd.apache.parquet")
+        query = (*_chosen(request, _USAGE), ("format", "parquet"))
+        path = f"/instances/{part(instance_id)}/usage"
+        return await _passed_on(services, request, path, query, "usage.parquet")
 
     @app.get("/download/usage/{instance_id}.csv", include_in_schema=False)
     async def usage(request: Request, instance_id: str) -> Response:
@@ -66,7 +63,7 @@ def register(services: Services) -> None:
         asked = request.query_params
         try:
             found = await usage_calls.usage(
-                services.sessions.visitor(),
+                services.sessions.visitor(_org(request)),
                 instance_id,
                 start=asked.get("from", ""),
                 to=asked.get("to", ""),
@@ -83,15 +80,23 @@ def _chosen(request: Request, names: tuple[str, ...]) -> tuple[tuple[str, str], 
     return tuple((name, value) for name, value in request.query_params.multi_items() if name in names)
 
 
+def _org(request: Request) -> str | None:
+    """Return the org of the page that links here; `None` where it names none. The API says whose it is."""
+    named = request.query_params.get("org")
+    # It becomes a header, where a line break would be an error of ours.
+    return None if named is None else "".join(filter(str.isprintable, named))
+
+
 async def _passed_on(
-    services: Services, path: str, query: tuple[tuple[str, str], ...], name: str, media_type: str
+    services: Services, request: Request, path: str, query: tuple[tuple[str, str], ...], name: str
 ) -> Response:
     """Answer with a file of the API, piece by piece as it comes."""
     if not services.sessions.signed_in():
         return RedirectResponse(SIGN_IN_PATH)
     async with AsyncExitStack() as opened:
         try:
-            chunks = await opened.enter_async_context(services.sessions.visitor().stream(path, query))
+            visitor = services.sessions.visitor(_org(request))
+            chunks = await opened.enter_async_context(visitor.stream(path, query))
         except ApiError as error:
             return _said(error)
         lent = opened.pop_all()
@@ -101,7 +106,7 @@ async def _passed_on(
                 async for chunk in chunks:
                     yield chunk
 
-        return _file(StreamingResponse(content(), media_type=media_type), name)
+        return _file(StreamingResponse(content(), media_type=_MEDIA_TYPES[name]), name)
     raise AssertionError
 
 

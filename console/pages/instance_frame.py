@@ -18,7 +18,7 @@ from console.components.status import StatusBadge
 from console.components.text import Text, box, link
 from console.models import LiveWindow
 from console.pages.frame import frame
-from console.pages.instance import branding, channels, connectors, data, overview, usage
+from console.pages.instance import branding, channels, connectors, data, overview, runs, usage
 from console.pages.instance.chat import ChatDrawer
 from console.pages.instance.context import InstanceContext, instance_path
 from console.pages.signed_in import to_sign_in
@@ -39,6 +39,7 @@ TABS: dict[str, _Tab] = {
     "channels": _Tab("Channels", channels.draw),
     "branding": _Tab("Branding", branding.draw),
     "connectors": _Tab("Connectors", connectors.draw),
+    "runs": _Tab("Runs", runs.draw),
     "usage": _Tab("Usage & limits", usage.draw, live=True),
 }
 

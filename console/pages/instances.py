@@ -48,6 +48,7 @@ class _InstanceList:
         self._search = ""
         self._pages = 1
         self._cards: dict[str, InstanceCard] = {}
+        #: The ids shown; a search that found none is told from another one.
         self._shown: tuple[str, ...] | None = None
         with box("div", "rm-title"):
             with box("div"):
@@ -106,7 +107,7 @@ class _InstanceList:
 
     def _draw(self, found: list[Instance], total: int) -> None:
         self._count.text = f"{self._locale.integer(total)} instance{'s' if total != 1 else ''}"
-        ids = tuple(item.instance_id for item in found)
+        ids = tuple(item.instance_id for item in found) or (f"none: {self._search}",)
         if ids == self._shown:
             for item in found:
                 self._cards[item.instance_id].show(item)

@@ -13,6 +13,7 @@ from nicegui import ui
 from console.api import ApiError
 from console.calls import account as accounts
 from console.calls import shop as calls
+from console.calls.paging import MOST_PAGES, all_pages
 from console.calls.shop import Order, OrderPage, Subscription, WelcomeKey
 from console.components import states
 from console.components.button import Button, link_button
@@ -39,7 +40,9 @@ Value = TypeVar("Value")
 PATH = "/account/orders"
 _EVERY_S = 1.5
 _LOOK_AGAIN_S = 10
-_MAX_PAGES = 20
+#: Of an order that is none of these, of so many readings one is made: somebody else may retry or refund it.
+_UNDER_WAY = ("pending", "paid")
+_SPARED = 20
 #: The steps of provisioning, and how they are called.
 _STEPS = {
     "instance": "Your instance is made",
@@ -110,14 +113,8 @@ class OrderList:
         )
 
     async def _load(self) -> OrderPage:
-        found: list[Order] = []
-        cursor: str | None = None
-        for _ in range(self._pages):
-            page = await calls.orders(self._visitor, cursor)
-            found += page.orders
-            if (cursor := page.next_cursor) is None:
-                break
-        return OrderPage(tuple(found), cursor)
+        pages = await all_pages(lambda cursor: calls.orders(self._visitor, cursor), self._pages)
+        return OrderPage(tuple(order for page in pages for order in page.orders), pages[-1].next_cursor)
 
     def _draw(self, page: OrderPage, names: dict[str, str]) -> None:
         with box("section", "rm-card", testid="orders"):
@@ -136,7 +133,7 @@ class OrderList:
             if self._everywhere:
                 columns.insert(1, Column("Org", lambda order: short_id(order.org_id)))
             table(page.orders, columns, "Orders", href=_path, testid="order-row")
-            if page.next_cursor and self._pages < _MAX_PAGES:
+            if page.next_cursor and self._pages < MOST_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
             elif page.next_cursor:
                 Text("p", "Older orders are not shown.", "rm-muted rm-small")
@@ -216,7 +213,7 @@ class _Subscriptions:
 
 
 class _OrderPage:
-    """One order; it refreshes by itself until nothing more happens."""
+    """One order. It is read again often while something is to happen by itself, and seldom afterwards."""
 
     def __init__(self, visitor: Visitor, order_id: str) -> None:
         self._visitor = visitor
@@ -224,6 +221,8 @@ class _OrderPage:
         self._shown = locale()
         self._operates = False
         self._names: dict[str, str] | None = None
+        self._order: Order | None = None
+        self._spared = 0
         with box("nav", "rm-crumbs").props('aria-label="Breadcrumb"'):
             link("Orders & billing", PATH)
             Text("span", "/", "rm-muted").props('aria-hidden="true"')
@@ -231,6 +230,14 @@ class _OrderPage:
         self._loaded = Loaded(self._load, self._draw, "order", count=6, every_s=_EVERY_S)
 
     async def _load(self) -> Order:
+        if self._order is None or self._order.status in _UNDER_WAY or self._spared == _SPARED:
+            self._spared = 0
+            self._order = await self._read()
+        else:
+            self._spared += 1
+        return self._order
+
+    async def _read(self) -> Order:
         if not self._operates:
             try:
                 self._operates = (await accounts.account(self._visitor)).operates
@@ -239,6 +246,10 @@ class _OrderPage:
         if self._names is None:
             self._names = await calls.plan_names(self._visitor)
         return await calls.order(self._visitor, self._order_id)
+
+    async def _anew(self) -> None:
+        self._order = None
+        await self._loaded.refresh()
 
     def _draw(self, order: Order) -> None:
         with box("div", "rm-title"), box("div"):
@@ -335,7 +346,7 @@ class _OrderPage:
 
     async def _act(self, verb: str, **body: object) -> None:
         if await attempt(calls.act(self._visitor, self._order_id, verb, **body)):
-            await self._loaded.refresh()
+            await self._anew()
 
     async def _reveal(self) -> None:
         found: list[WelcomeKey] = []
@@ -352,7 +363,7 @@ class _OrderPage:
             with box("div", "rm-dialog__foot"):
                 Button("I have copied it", shown.close)
         shown.open()
-        await self._loaded.refresh()
+        await self._anew()
 
     def _draw_facts(self, order: Order) -> None:
         with box("section", "rm-card"):

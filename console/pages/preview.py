@@ -21,10 +21,10 @@ def register(services: Services) -> None:
     """Add the page."""
 
     @app.get("/preview/widget/{instance_id}", include_in_schema=False)
-    def preview(instance_id: str) -> HTMLResponse:
+    def preview(instance_id: str, org: str | None = None) -> HTMLResponse:
         if not services.sessions.signed_in():
             return HTMLResponse(_PAGE.format(body="Sign in to see the preview."), 401)
-        kept = session_keys.kept(services.sessions.visitor(), instance_id, session_keys.PREVIEW)
+        kept = session_keys.kept(services.sessions.visitor(org), instance_id, session_keys.PREVIEW)
         if not kept:
             return HTMLResponse(_PAGE.format(body="The preview has ended. Open it again on Channels."), 404)
         return HTMLResponse(_PAGE.format(body=snippets.widget(escape(services.gateway_url), escape(kept))))

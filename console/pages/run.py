@@ -7,7 +7,6 @@ from nicegui import ui
 
 from console.api import Missing
 from console.calls import inspection as inspections
-from console.calls import instances as calls
 from console.calls.inspection import Inspection
 from console.calls.instances import Run
 from console.components import states
@@ -23,7 +22,6 @@ from console.services import Services
 from console.session import HOME_PATH, locale
 from console.visitor import Visitor
 
-_MAX_INSTANCES = 4
 _EVERY_S = 3.0
 #: Of a run that is known in full only corrections are to come: of so many askings one is made.
 _SPARED = 20
@@ -89,17 +87,12 @@ def _complete(found: Inspection) -> bool:
 
 
 async def _find(visitor: Visitor, run_id: str, instance_id: str) -> tuple[str, Inspection] | None:
-    """Return the run and its instance; without an address of it, look through the newest instances."""
-    asked = [instance_id]
-    if not instance_id:
-        page = await calls.instances(visitor)
-        asked = [item.instance_id for item in page.instances[:_MAX_INSTANCES]]
-    for candidate in asked:
-        try:
-            return candidate, await inspections.inspection(visitor, candidate, run_id)
-        except Missing:
-            continue
-    return None
+    """Return the run and its instance, which who links here from the ledger does not know."""
+    try:
+        instance_id = instance_id or await inspections.instance_of(visitor, run_id)
+        return instance_id, await inspections.inspection(visitor, instance_id, run_id)
+    except Missing:
+        return None
 
 
 def _draw(instance_id: str, found: Inspection, shown: Locale) -> None:

@@ -15,10 +15,17 @@ from console.pages.frame import frame
 from console.services import Services
 from console.session import HOME_PATH, SIGN_IN_PATH
 
+_LONGEST = 2_048
+
 
 def local(path: str) -> str:
     """Return where to go after signing in: a path of this console, and nothing else."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path
+    plain = (
+        len(path) <= _LONGEST
+        and path.startswith("/")
+        and not path.startswith(("//", "/\\"))
+        and "\n" not in path
+    )
     return path if plain and not path.startswith(SIGN_IN_PATH) else HOME_PATH
 
 
@@ -42,7 +49,7 @@ def register(services: Services) -> None:
         if oidc is None:
             return RedirectResponse(SIGN_IN_PATH)
         try:
-            return RedirectResponse(await oidc.begin(services.sessions.storage, local(next)))
+            return RedirectResponse(await oidc.begin(services.sessions.browser_id, local(next)))
         except ApiError as error:
             _draw_failure(services, error.detail)
             return None
@@ -55,7 +62,7 @@ def register(services: Services) -> None:
         try:
             if error or not code:
                 raise SignedOut(400, "sign_in_refused", "The sign-in was not completed.")
-            there = await oidc.finish(services.sessions.storage, state, code)
+            there = await oidc.finish(services.sessions.storage, services.sessions.browser_id, state, code)
         except ApiError as failure:
             _draw_failure(services, failure.detail)
             return None

@@ -15,12 +15,14 @@ from console.components.dialog import dialog
 from console.components.fields import choice, number_field, switch
 from console.components.loaded import Loaded, attempt
 from console.components.text import Text, box, when
-from console.formats import Locale
+from console.formats import Locale, major_of, minor_of
 from console.pages.signed_in import card_head
 from console.session import locale
 from console.visitor import Visitor
 
 _MICRO = 1_000_000
+#: What is proposed at first: 100.00, or 10,000 of a currency without minor units.
+_CEILING_MINOR = 10_000
 
 
 class _Known(Struct, frozen=True):
@@ -90,7 +92,8 @@ def _ask(visitor: Visitor, known: _Known, shown: Locale, loaded: Loaded[_Known])
         "Automatic top-up", "Credits are bought by themselves, with the payment method you used last."
     ) as asked:
         on = switch("Buy credits before they run out", terms.enabled if terms else True)
-        pack = choice("Pack", options, chosen if chosen in options else next(iter(options), None))
+        first = chosen if chosen in options else next(iter(options), "")
+        pack = choice("Pack", options, first or None, on_change=lambda _: name_currency())
         with box("div", "rm-form rm-form--two"):
             threshold = number_field(
                 "When less is available than",
@@ -98,9 +101,19 @@ def _ask(visitor: Visitor, known: _Known, shown: Locale, loaded: Loaded[_Known])
                 suffix="credits",
                 testid="topup-threshold",
             )
-            ceiling = number_field("At most a month", terms.ceiling_minor / 100 if terms else 100)
+            ceiling = number_field(
+                "At most a month",
+                major_of(terms.ceiling_minor, terms.currency)
+                if terms
+                else major_of(_CEILING_MINOR, _currency(first)),
+                suffix=_currency(first).upper(),
+                testid="topup-ceiling",
+            )
         provider_place = box("div")
         methods: list[str] = []
+
+        def name_currency() -> None:
+            ceiling.props["suffix"] = _currency(pack.value).upper()
 
         async def save() -> None:
             code, _, currency = str(pack.value or "").rpartition("/")
@@ -110,7 +123,7 @@ def _ask(visitor: Visitor, known: _Known, shown: Locale, loaded: Loaded[_Known])
                 plan=code,
                 currency=currency,
                 provider=str(provider.value) if methods else (terms.provider if terms else "stripe"),
-                ceiling_minor=round((ceiling.value or 0) * 100),
+                ceiling_minor=minor_of(ceiling.value or 0, currency),
                 cool_off_s=terms.cool_off_s if terms else 3_600,
             )
             if await attempt(_write(visitor, made, known.etag), "Automatic top-up is set."):
@@ -138,6 +151,11 @@ def _ask(visitor: Visitor, known: _Known, shown: Locale, loaded: Loaded[_Known])
     with asked:
         ui.timer(0.05, lambda: attempt(ask_methods()), once=True)
     asked.open()
+
+
+def _currency(pack: object) -> str:
+    """Return the currency of a choice of a pack."""
+    return str(pack or "").rpartition("/")[2]
 
 
 def _first(names: list[str], terms: TopUp | None) -> str | None:

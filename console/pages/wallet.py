@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from fastapi.responses import Response
@@ -21,7 +22,7 @@ from console.formats import Locale
 from console.pages import alerts, topup
 from console.pages.signed_in import card_head, heading, signed_in
 from console.services import Services
-from console.session import SIGN_IN_PATH, locale
+from console.session import SIGN_IN_PATH, locale, zone
 from console.visitor import Visitor
 
 PATH = "/account/wallet"
@@ -136,6 +137,7 @@ class _Ledger:
     def __init__(self, visitor: Visitor, shown: Locale, about: str) -> None:
         self._visitor = visitor
         self._shown = shown
+        self._zone = zone()
         self._filter = Filter(reference_id=about)
         self._lines: list[Line] = []
         self._cursor: str | None = None
@@ -168,16 +170,25 @@ class _Ledger:
 
     async def _changed(self, _: object = None) -> None:
         self._filter = Filter(
-            start=str(self._start.value or ""),
-            to=str(self._to.value or ""),
+            start=self._midnight(self._start.value),
+            to=self._midnight(self._to.value),
             kinds=(str(self._kind.value),) if self._kind.value else (),
             reference_id=str(self._about.value or "").strip(),
         )
         await self.refresh()
 
+    def _midnight(self, day: object) -> str:
+        """Return when a day begins for the visitor, who reads the entries' times in their own zone, too."""
+        try:
+            begins = datetime.fromisoformat(str(day or "")).replace(tzinfo=self._zone)
+        except ValueError:
+            return ""  # none, or one that is still being written
+        return str(int(begins.timestamp() * 1000))
+
     async def refresh(self) -> None:
         """Read the newest entries."""
-        self._csv.props["href"] = f"/download/ledger.csv?{urlencode(self._filter.query())}"
+        asked = urlencode((*self._filter.query(), ("org", self._visitor.org_id)))
+        self._csv.props["href"] = f"/download/ledger.csv?{asked}"
         self._csv.update()
         self._lines, self._cursor = [], None
         await self._read_more()

@@ -21,6 +21,15 @@ function nameBar() {
   document.querySelector(".q-loading-bar")?.setAttribute("aria-label", "Loading");
 }
 
+/** Bring the tab that is open into view, once it is there: after this script, which runs before pages are drawn. */
+let tabShown = false;
+function showTab() {
+  const tab = tabShown ? null : document.querySelector('.rm-tabs [aria-current="page"]');
+  if (!tab) return;
+  tabShown = true;
+  tab.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
 let planned = false;
 new MutationObserver(() => {
   if (planned) return;
@@ -29,12 +38,13 @@ new MutationObserver(() => {
     planned = false;
     fillTimes(document);
     nameBar();
+    showTab();
   }, 0);
 }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ms"] });
 setInterval(() => fillTimes(document), 15000);
 fillTimes(document);
 nameBar();
-document.querySelector('.rm-tabs [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+showTab();
 
 // --- copying ----------------------------------------------------------------------------------------------
 

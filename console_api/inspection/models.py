@@ -116,6 +116,13 @@ class RunRecord(BaseModel):
     recorded_at_ms: int
 
 
+class RunPlace(BaseModel):
+    """Where a run is."""
+
+    run_id: str
+    instance_id: str
+
+
 class Inspection(BaseModel):
     """Everything known of one run. Each list has at most 500 rows."""
 

@@ -37,17 +37,19 @@ class History(Struct, frozen=True):
 
 async def metered(stores: Stores, instance: InstanceRecord, run_id: str) -> MeteredRun | None:
     """Return the instance's run as it was last charged, while that is kept. Raises `RedisError`."""
-    raw = await get_bytes(stores.redis, keys.run(stores.partition(instance.org_id), run_id))
+    found = await metered_in_org(stores, instance.tenant_id, instance.org_id, run_id)
+    mine = found is not None and found.state.identity.instance_id == instance.instance_id
+    return found if mine else None
+
+
+async def metered_in_org(stores: Stores, tenant_id: str, org_id: str, run_id: str) -> MeteredRun | None:
+    """Return an org's run as it was last charged, while that is kept. Raises `RedisError`."""
+    raw = await get_bytes(stores.redis, keys.run(stores.partition(org_id), run_id))
     if raw is None:
         return None
     found = _decode_run(raw)
     whose = found.state.identity
-    mine = (whose.tenant_id, whose.org_id, whose.instance_id) == (
-        instance.tenant_id,
-        instance.org_id,
-        instance.instance_id,
-    )
-    return found if mine else None
+    return found if (whose.tenant_id, whose.org_id) == (tenant_id, org_id) else None
 
 
 async def books(stores: Stores, versions: Iterable[str]) -> dict[str, PriceBook]:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 
+from console_api.auth.models import Principal
 from console_api.inspection import billing, repository
 from console_api.inspection.folding import folded
-from console_api.inspection.models import MAX_ROWS, EntryLine, Inspection, ModelCall, RunRecord, ToolUse
+from console_api.inspection.models import (
+    MAX_ROWS,
+    EntryLine,
+    Inspection,
+    ModelCall,
+    RunPlace,
+    RunRecord,
+    ToolUse,
+)
 from console_api.inspection.repository import History
 from console_api.ledger.service import line
 from console_api.runs import repository as runs
@@ -21,6 +30,7 @@ from metering.runs import Call, RunState, version_of
 from metering.totals import CHARGED, snapshot_of
 from schemas.directory import InstanceRecord
 
+_NOT_THERE = "There is no such run, or it has not been metered yet; try again in some seconds."
 _NUMBER = re.compile(r"(\d+)$")
 
 
@@ -34,7 +44,7 @@ async def inspect(stores: Stores, own: InstanceRecord, run_id: str) -> Inspectio
     elif metered is not None:
         started_at_ms = metered.state.identity.started_at_ms
     else:
-        raise NotFound("There is no such run, or it has not been metered yet; try again in some seconds.")
+        raise NotFound(_NOT_THERE)
     history = await repository.history(stores, own, run_id, started_at_ms)
     # Of the two, the one that knows more: Redis after the latest events, history after Redis lost its last.
     if metered is not None and (row is None or version_of(metered.state) >= row["version"]):
@@ -57,6 +67,20 @@ async def inspect(stores: Stores, own: InstanceRecord, run_id: str) -> Inspectio
         ledger=ledger,
         events=[RunRecord.model_validate(event) for event in history.events[:MAX_ROWS]],
     )
+
+
+async def place(stores: Stores, principal: Principal, run_id: str) -> RunPlace:
+    """Return where a run of the caller's org is. Raises `NotFound`, `WarehouseAway` and `RedisError`."""
+    tenant_id, org_id = principal.tenant_id, principal.org_id
+    # First where it is found by its id alone; of what metering has forgotten, history knows.
+    metered = await repository.metered_in_org(stores, tenant_id, org_id, run_id)
+    if metered is not None:
+        instance_id = metered.state.identity.instance_id
+    else:
+        instance_id = await runs.instance_of(stores, tenant_id, org_id, run_id)
+    if not instance_id:
+        raise NotFound(_NOT_THERE)
+    return RunPlace(run_id=run_id, instance_id=instance_id)
 
 
 def _lists(history: History) -> tuple[list[Row], ...]:

@@ -12,7 +12,7 @@ from console_api.runs import service
 from console_api.runs.models import Run, RunFilter, RunPage
 from console_api.stores import StoresDep
 from console_api.times import range_of
-from schemas.events import RunStatus
+from schemas.events import Channel, RunStatus
 
 router = APIRouter(prefix="/api/v1/instances/{instance_id}/runs", tags=["runs"])
 
@@ -31,12 +31,13 @@ async def runs(
     to: Annotated[str | None, Query(max_length=40, description="Exclusive; default now")] = None,
     status: RunStatus | None = None,
     model: Annotated[str, Query(max_length=256)] = "",
+    channel: Channel | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> RunPage:
     # A producer's clock may be ahead of ours: without `to`, the newest runs are not cut off.
     span = range_of(start, to, _MONTH_MS, stores.clock() + 300_000, _UTC)
-    wanted = RunFilter(span.from_ms, span.to_ms, status or "", model)
+    wanted = RunFilter(span.from_ms, span.to_ms, status or "", model, channel or "")
     return await service.page(stores, own, wanted, limit, cursor)
 
 

@@ -12,12 +12,13 @@ from schemas.events import Channel, RunStatus
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs: a range of starts `[from_ms, to_ms)`, a status, a model; empty means any."""
+    """Which runs: a range of starts `[from_ms, to_ms)`, a status, a model, a channel; empty means any."""
 
     from_ms: int
     to_ms: int
     status: str = ""
     model: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True)

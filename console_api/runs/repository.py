@@ -15,6 +15,7 @@ _COLUMNS = """run_id, version, status, channel, key_id, model, streamed, end_use
     toUnixTimestamp64Milli(recorded_at) AS recorded_at_ms"""
 _PAGE = sql.read(__file__, "page").replace("{columns}", _COLUMNS)
 _ONE = sql.read(__file__, "one").replace("{columns}", _COLUMNS)
+_INSTANCE = sql.read(__file__, "instance")
 
 
 async def before(
@@ -28,6 +29,7 @@ async def before(
         "before_run": place.run_id,
         "status": wanted.status,
         "model": wanted.model,
+        "channel": wanted.channel,
         "limit": limit,
     }
     return await stores.warehouse.rows(_PAGE, parameters)
@@ -37,3 +39,9 @@ async def one(stores: Stores, instance: InstanceRecord, run_id: str) -> Row | No
     """Return one run of the instance, if there is one. Raises `WarehouseAway`."""
     rows = await stores.warehouse.rows(_ONE, {**sql.scope(instance), "run_id": run_id})
     return rows[0] if rows else None
+
+
+async def instance_of(stores: Stores, tenant_id: str, org_id: str, run_id: str) -> str:
+    """Return which instance of an org a run is of; empty if there is no such run. Raises `WarehouseAway`."""
+    rows = await stores.warehouse.rows(_INSTANCE, {**sql.org_scope(tenant_id, org_id), "run_id": run_id})
+    return str(rows[0]["instance_id"]) if rows else ""

@@ -33,6 +33,7 @@ from console_api.control.plane import ControlConfig
 from console_api.database.engine import Database, connect
 from console_api.database.migrate import migrate
 from console_api.database.tables import Grant, Order
+from console_api.knowledge.running import KnowledgeConfig
 from console_api.payments.running import PaymentsConfig
 from kit import clickhouse_client, redis_client
 from kit.clock import now_ms
@@ -42,7 +43,9 @@ from kit.settings import (
     ConsoleApiSettings,
     ControlSettings,
     DatabaseSettings,
+    EmbeddingSettings,
     KafkaSettings,
+    KnowledgeSettings,
     PaymentsSettings,
     RedisSettings,
     SaleorSettings,
@@ -172,6 +175,8 @@ def _config(data_dir: Path, redis_url: str, clickhouse: ClickHouseSettings) -> C
             ControlSettings(service_token=SecretStr("service-token"), relay_poll_ms=50),
             data_dir,
         ),
+        # Sources are taken and kept; nobody reads them.
+        knowledge=KnowledgeConfig(KnowledgeSettings(), EmbeddingSettings(), data_dir),
         # Third parties of tests are on this machine.
         connectors=ConnectorSettings(private_hosts="127.0.0.1"),
         payments=PaymentsConfig(

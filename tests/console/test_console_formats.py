@@ -8,7 +8,7 @@ import pytest
 
 from console import theme
 from console.components import sparkline
-from console.formats import Locale
+from console.formats import Locale, major_of, minor_of
 from console.pages.instance.branding import ink_on
 
 
@@ -114,3 +114,18 @@ def test_exact_credits_hide_nothing(micro: int, places: int, expected: str) -> N
 )
 def test_text_on_a_brand_colour_can_be_read(colour: str, ink: str) -> None:
     assert ink_on(colour) == ink
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "major", "shown"),
+    [
+        ("usd", 1_900, 19.0, "$19.00"),
+        ("jpy", 1_900, 1_900.0, "JPY\u00a01,900"),
+        ("KRW", 5, 5.0, "KRW\u00a05"),
+    ],
+)
+def test_money_in_minor_units_and_as_people_say_it(
+    currency: str, minor: int, major: float, shown: str
+) -> None:
+    assert (minor_of(major, currency), major_of(minor, currency)) == (minor, major)
+    assert Locale("en").money(minor, currency) == shown

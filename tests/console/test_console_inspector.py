@@ -242,6 +242,30 @@ async def test_the_audit_log_is_said_as_people_read_it(signed_in: Page, shop: Ri
     assert await axe.violations(page) == []
 
 
+async def test_a_phone_shows_the_tab_that_is_open_and_all_of_a_key(browser: Browser, shop: Rig) -> None:
+    context = await browser.new_context(viewport=_PHONE, locale="en-US")
+    page = await context.new_page()
+    await sign_in(page, shop.console_url, await shop.token())
+    instance = f"{shop.console_url}/account/instances/{shop.world.instance_id}"
+    await page.goto(f"{instance}/usage")
+    tab = page.get_by_role("navigation", name="Instance").get_by_role("link", name="Usage & limits")
+    await expect(tab).to_be_in_viewport(ratio=0.9)
+
+    await page.goto(f"{instance}/channels")
+    await page.get_by_test_id("create-key").click()
+    await page.get_by_label("Name", exact=True).fill("For a phone")
+    await page.get_by_test_id("key-create").click()
+    await page.get_by_test_id("copied").click()
+    row = page.get_by_test_id("key").first
+    await expect(row).to_contain_text("For a phone")
+    await expect(row.get_by_role("cell").nth(1)).to_contain_text("API key")
+    for element in await row.locator("td, button").all():
+        box = await element.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= _PHONE["width"]
+    await context.close()
+
+
 @pytest.mark.parametrize(
     ("path", "row"), [("audit", "audit-entry"), ("team", "invitation"), ("wallet", "alert-rule")]
 )

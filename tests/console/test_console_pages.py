@@ -50,7 +50,9 @@ async def test_my_instances_are_real_and_can_be_searched(page: Page, console_url
     await page.get_by_label("Search instances").fill("invoice")
     await expect(cards).to_have_count(1)
     await page.get_by_label("Search instances").fill("nothing like it")
-    await expect(page.get_by_test_id("empty")).to_contain_text("Nothing found")
+    await expect(page.get_by_test_id("empty")).to_contain_text("“nothing like it”")
+    await page.get_by_label("Search instances").fill("nor this")
+    await expect(page.get_by_test_id("empty")).to_contain_text("“nor this”")
     await page.get_by_label("Search instances").fill("")
     await expect(cards).to_have_count(2)
 

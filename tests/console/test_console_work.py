@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
 from browser_stack import console_process, free_port, sign_in
 from console_rig import CREDIT, Rig
 from fake_issuer import issuer
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from kit.clock import now_ms
+from kit.clock import new_id, now_ms
 
 
 @pytest.fixture
@@ -214,6 +217,14 @@ async def test_usage_is_drawn_grouped_and_forecast(signed_in: Page, shop: Rig) -
     await page.get_by_role("button", name="Model", exact=True).click()
     await expect(page.get_by_test_id("usage-row").filter(has_text="gpt-4o-mini")).to_be_visible()
     await expect(page.get_by_test_id("history-tokens-in").locator("canvas")).to_be_visible()
+    # Screen readers are told credits, as everybody else.
+    words = page.get_by_test_id("words-credits")
+    await expect(words).to_have_text(re.compile(r"gpt-4o-mini [\d,]+\.\d\d"))
+
+    await page.get_by_role("button", name="Live", exact=True).click()
+    await expect(page.get_by_role("group", name="Group by")).to_be_hidden()
+    await page.get_by_role("button", name="7 days", exact=True).click()
+    await expect(page.get_by_role("group", name="Group by")).to_be_visible()
 
     async with page.expect_download() as started:
         await page.get_by_test_id("usage-csv").click()
@@ -262,6 +273,43 @@ async def test_without_a_gateway_the_chat_says_so(signed_in: Page, shop: Rig) ->
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("chat-answer")).to_contain_text("cannot be reached")
     assert "rm_sk_" not in await page.content()
+
+
+async def test_a_new_conversation_waits_for_no_answer_of_the_old_one(signed_in: Page, shop: Rig) -> None:
+    page = signed_in
+    await page.goto(_tab(shop, "data"))
+    await page.get_by_test_id("open-chat").click()
+    await page.get_by_label("Message").fill("The old question")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("chat-question")).to_have_text("The old question")
+    await page.get_by_role("button", name="New conversation").click()
+    await expect(page.get_by_test_id("chat-question")).to_have_count(0)
+
+    await page.get_by_label("Message").fill("A new one")
+    await page.keyboard.press("Enter")
+
+    await expect(page.get_by_test_id("chat-question")).to_have_text("A new one")
+    await expect(page.get_by_test_id("chat-answer")).to_contain_text("cannot be reached")
+
+
+async def test_the_ledgers_dates_are_the_visitors(browser: Browser, shop: Rig) -> None:
+    # There a day begins 14 hours before it does in UTC.
+    context = await browser.new_context(timezone_id="Pacific/Kiritimati", locale="en-US")
+    page, zone = await context.new_page(), ZoneInfo("Pacific/Kiritimati")
+    day = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    name = new_id("early")
+    early = shop.world.entry(name, -1, occurred_at_ms=int(day.timestamp() * 1000) + 3_600_000)
+    await shop.world.record(shop.clickhouse, early)
+    await sign_in(page, shop.console_url, await shop.token())
+    await page.goto(f"{shop.console_url}/account/wallet?about={name}")
+    await expect(page.get_by_test_id("entry")).to_have_count(1)
+
+    await page.get_by_label("Before").fill(f"{day:%Y-%m-%d}")
+    await expect(page.get_by_test_id("no-entries")).to_be_visible()
+    await page.get_by_label("Before").fill("")
+    await page.get_by_label("From").fill(f"{day:%Y-%m-%d}")
+    await expect(page.get_by_test_id("entry")).to_have_count(1)
+    await context.close()
 
 
 async def test_signing_in_with_an_issuer_and_out_of_it(page: Page, shop: Rig, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ async def test_runs_newest_first_across_pages_with_equal_starts(
     assert seen == ["run_2", "run_1", "run_0", "run_3", "run_4"]
 
 
-async def test_runs_by_status_and_model(
+async def test_runs_by_status_model_and_channel(
     http: aiohttp.ClientSession, base_url: str, world: World, clickhouse: AsyncClient
 ) -> None:
     await world.store(
@@ -216,12 +216,16 @@ async def test_runs_by_status_and_model(
         world.run(run_id="run_ok"),
         world.run(run_id="run_bad", status="failed", error_code="model_error"),
         world.run(run_id="run_other", model="gpt-4o"),
+        world.run(run_id="run_page", channel="widget"),
     )
     failed = await ask(http, base_url, world, "/runs", status="failed")
     assert [run["run_id"] for run in failed["runs"]] == ["run_bad"]
     other = await ask(http, base_url, world, "/runs", model="gpt-4o")
     assert [run["run_id"] for run in other["runs"]] == ["run_other"]
+    page = await ask(http, base_url, world, "/runs", channel="widget")
+    assert [run["run_id"] for run in page["runs"]] == ["run_page"]
     await ask(http, base_url, world, "/runs", 422, status="mysterious")
+    await ask(http, base_url, world, "/runs", 422, channel="by-pigeon")
     await ask(http, base_url, world, "/runs", 422, cursor="garbage")
 
 

@@ -205,6 +205,28 @@ async def test_another_orgs_run_is_not_found(
     assert (await ask(http, base_url, other, theirs.run_id))["run"]["run_id"] == theirs.run_id
 
 
+async def _place(http: aiohttp.ClientSession, base_url: str, world: World, run_id: str) -> str | None:
+    async with http.get(f"{base_url}/api/v1/runs/{run_id}", headers=world.headers) as answer:
+        assert answer.status in (200, 404), await answer.text()
+        return (await answer.json())["instance_id"] if answer.status == 200 else None
+
+
+async def test_a_run_is_found_in_its_org_by_its_id_alone(
+    http: aiohttp.ClientSession, base_url: str, world: World, clickhouse: AsyncClient
+) -> None:
+    other = await World.create(world.redis, world.tenant_id)
+    instance_id = await world.add_instance("One of many")
+    metered, old = Told(world, instance_id=instance_id), Told(world, instance_id=instance_id)
+    await metered.charge()
+    # Metering has forgotten it.
+    await world.store(clickhouse, world.run(run_id=old.run_id, instance_id=instance_id))
+
+    for run_id in (metered.run_id, old.run_id):
+        assert await _place(http, base_url, world, run_id) == instance_id
+        assert await _place(http, base_url, other, run_id) is None
+    assert await _place(http, base_url, world, "run_none") is None
+
+
 async def test_a_list_is_cut_and_says_so(
     http: aiohttp.ClientSession, base_url: str, world: World, clickhouse: AsyncClient
 ) -> None:

@@ -48,7 +48,12 @@ class _Channels:
     def _draw(self, found: tuple[Key, ...]) -> None:
         widgets = [key for key in found if key.kind == "widget" and key.status == "active"]
         widgets = [key for key in widgets if key.name != session_keys.PREVIEW]
-        others = [key for key in found if key not in widgets]
+        # Every session of the console leaves keys behind that are over: they would bury the others.
+        others = [
+            key
+            for key in found
+            if key not in widgets and (key.status == "active" or key.name not in session_keys.NAMES)
+        ]
         with box("div", "rm-stack"):
             self._draw_widgets(widgets)
             self._draw_keys(others)
@@ -137,7 +142,8 @@ class _Channels:
             if session_keys.kept(context.visitor, context.instance_id, session_keys.PREVIEW):
                 drawn = box("iframe", "rm-frame", testid="widget-frame")
                 drawn.props["title"] = "Preview of the chat widget"
-                drawn.props["src"] = f"/preview/widget/{quote(context.instance_id, safe='')}"
+                where = f"/preview/widget/{quote(context.instance_id, safe='')}"
+                drawn.props["src"] = f"{where}?org={quote(context.visitor.org_id, safe='')}"
                 return
             Button("Show it", show, look="secondary", symbol="visibility", testid="show-preview")
 
@@ -202,7 +208,7 @@ class _Channels:
                 ),
                 Column("", self._actions),
             ]
-            table(found, columns, "Keys", testid="key")
+            table(found, columns, "Keys", testid="key", stacked=True)
 
     def _actions(self, key: Key) -> None:
         if key.status != "active":

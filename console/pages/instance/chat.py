@@ -7,6 +7,7 @@ a few hours, and is kept on the server.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from decimal import Decimal, InvalidOperation
 
 from nicegui import ui
@@ -73,7 +74,9 @@ class ChatDrawer:
             Text("p", f"Say hello to {self._context.instance.name}.", "rm-muted rm-small")
 
     def _clear(self) -> None:
-        self._messages.clear()
+        # An answer that is still coming belongs to the conversation that it was asked in.
+        self._messages = []
+        self._busy = False
         self._log.clear()
         self._greet()
 
@@ -83,22 +86,24 @@ class ChatDrawer:
             return
         self._busy = True
         self._field.value = ""
-        self._messages = [*self._messages, Said("user", text)][-_KEPT_MESSAGES:]
+        talk = self._messages = [*self._messages, Said("user", text)][-_KEPT_MESSAGES:]
         with self._log:
             Text("div", text, "rm-bubble rm-bubble--mine", testid="chat-question")
             bubble = Text("div", "…", "rm-bubble", testid="chat-answer")
         self._to_end()
         try:
-            await self._answer(bubble)
+            await self._answer(talk, bubble)
         except ApiError as error:
-            bubble.text = error.detail
-            bubble.classes("rm-bubble--bad")
-            self._messages.pop()
+            if talk is self._messages:
+                bubble.text = error.detail
+                bubble.classes("rm-bubble--bad")
+                talk.pop()
         finally:
-            self._busy = False
-            self._to_end()
+            if talk is self._messages:
+                self._busy = False
+                self._to_end()
 
-    async def _answer(self, bubble: Text) -> None:
+    async def _answer(self, talk: list[Said], bubble: Text) -> None:
         """Ask; with a new key when there is none, or the one kept was revoked.
 
         Gateways hear of a new key a moment after it was made, and remember for a while one that they did not
@@ -106,11 +111,13 @@ class ChatDrawer:
         """
         key, is_new = await self._key(fresh=False)
         for pause_s in _PAUSES_S:
+            if talk is not self._messages:
+                return
             if is_new:
                 bubble.text = "Getting a key ready…"
                 await asyncio.sleep(pause_s)
             try:
-                await self._stream(key, bubble)
+                await self._stream(key, talk, bubble)
             except SignedOut:
                 if pause_s == _PAUSES_S[-1]:
                     raise
@@ -119,18 +126,22 @@ class ChatDrawer:
             else:
                 return
 
-    async def _stream(self, key: str, bubble: Text) -> None:
+    async def _stream(self, key: str, talk: list[Said], bubble: Text) -> None:
         said, closing = "", {}
         url = self._context.services.gateway_url
-        async for name, data in gateway.ask(url, key, self._messages, "console-test"):
-            if name == "message.delta":
-                said += data.get("text", "")
-                bubble.text = said
-            elif name == "tool_call" and data.get("status") == "started" and not said:
-                bubble.text = f"Using {data.get('tool', 'a tool')}…"
-            elif name.startswith("run.") and name != "run.started":
-                closing = data
-        self._close(bubble, said or str(closing.get("output") or ""), closing)
+        async with aclosing(gateway.ask(url, key, talk, "console-test")) as events:
+            async for name, data in events:
+                if talk is not self._messages:
+                    return  # nobody waits for it any more: the gateway cancels its run
+                if name == "message.delta":
+                    said += data.get("text", "")
+                    bubble.text = said
+                elif name == "tool_call" and data.get("status") == "started" and not said:
+                    bubble.text = f"Using {data.get('tool', 'a tool')}…"
+                elif name.startswith("run.") and name != "run.started":
+                    closing = data
+        if talk is self._messages:
+            self._close(bubble, said or str(closing.get("output") or ""), closing)
 
     def _close(self, bubble: Text, said: str, closing: dict[str, object]) -> None:
         status = str(closing.get("status", "lost"))

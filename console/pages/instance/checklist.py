@@ -10,6 +10,7 @@ from msgspec import Struct
 from console import session_keys
 from console.api import ApiError, NotOffered
 from console.calls import instances, keys, knowledge
+from console.calls.keys import Key
 from console.components.button import Button, link_button
 from console.components.icon import icon
 from console.components.loaded import Loaded
@@ -45,34 +46,30 @@ def checklist(context: InstanceContext) -> None:
 
 async def _state(context: InstanceContext) -> _State:
     visitor, instance_id = context.visitor, context.instance_id
-    (config, made, known, instance) = await asyncio.gather(
+    (config, found, known) = await asyncio.gather(
         instances.configuration(visitor, instance_id),
         keys.keys(visitor, instance_id),
         knowledge.sources(visitor, instance_id),
-        instances.instance(visitor, instance_id),
         return_exceptions=True,
     )
-    if isinstance(instance, BaseException):
-        raise instance
     # Without a control plane there are no settings to make first; a failing part counts as not done.
     branding = None if isinstance(config, BaseException) else config[0].branding
-    active = [] if isinstance(made, BaseException) else [key for key in made if key.status == "active"]
+    made: tuple[Key, ...] = () if isinstance(found, BaseException) else found
+    own = [key for key in made if key.status == "active" and key.name not in session_keys.NAMES]
     if isinstance(config, NotOffered):
         raise config
     taught: bool | None = None
     if not isinstance(known, BaseException):
-        taught = known.quota.sources > 0
+        taught = any(source.ready_at_ms for source in known.sources)
     elif not isinstance(known, ApiError):
         raise known
     return _State(
         branded=bool(branding and (branding.title or branding.colour or branding.logo_url)),
         taught=taught,
-        keyed=any(key.kind in ("secret", "mcp") and key.name not in session_keys.NAMES for key in active),
-        embedded=any(
-            key.kind == "widget" and key.last_used_at_ms and key.name not in session_keys.NAMES
-            for key in active
-        ),
-        tested=instance.totals.started > 0,
+        keyed=any(key.kind in ("secret", "mcp") for key in own),
+        embedded=any(key.kind == "widget" and key.last_used_at_ms for key in own),
+        # Also when that session is over. Runs of other kinds do not count: to read a document is one.
+        tested=any(key.name == session_keys.CHAT and key.last_used_at_ms for key in made),
     )
 
 

@@ -16,6 +16,7 @@ from console.components.loaded import Loaded, attempt, toast
 from console.components.status import StatusBadge, said
 from console.components.table import Column, table
 from console.components.text import Text, box, when
+from console.edge import MAX_FILE_BYTES, TOO_BIG
 from console.pages.instance.context import InstanceContext
 from console.pages.instance.source import Inside, every
 from console.pages.instance.writing import WRITTEN, PairsForm, Rewriting, TextForm
@@ -23,7 +24,6 @@ from console.pages.signed_in import card_head
 from console.visitor import plain
 
 _EVERY_S = 3.0
-_MAX_FILE_BYTES = 25 * 1024 * 1024
 _KINDS = {"file": "Files", "url": "Page", "site": "Website", "text": "Text", "qa": "Q&A"}
 #: Of a source that is there; uploads were chosen as files.
 _NAMES = {**_KINDS, "upload": "File", "file": "File"}
@@ -175,16 +175,20 @@ class _Data:
         )
         chooser = ui.upload(
             multiple=True,
-            max_file_size=_MAX_FILE_BYTES,
+            max_file_size=MAX_FILE_BYTES,
             auto_upload=True,
             on_upload=self._uploaded,
-            on_rejected=lambda: toast("That file is too big: at most 25 MB.", bad=True),
+            on_rejected=lambda: toast(TOO_BIG, bad=True),
         ).props("flat data-testid=upload")
         # Quasar's own header and list have buttons of an icon alone, which nothing reads aloud.
         chooser.add_slot("header", _CHOOSER_HEADER)
         chooser.add_slot("list", _CHOOSER_LIST)
 
     async def _uploaded(self, event: Any) -> None:
+        # The browser looks at it first, but need not.
+        if event.file.size() > MAX_FILE_BYTES:
+            toast(TOO_BIG, bad=True)
+            return
         content = await event.file.read()
         context = self._context
         work = calls.upload(context.visitor, context.instance_id, event.file.name, content)

@@ -19,7 +19,7 @@ def draw(context: InstanceContext) -> None:
         checklist(context)
         live_tiles()
         live_charts()
-        runs_table()
+        runs_table(context.path("runs"))
         _quick_start(context)
     connect(context)
 

@@ -57,7 +57,8 @@ class _Usage:
                     self._range,
                     self._choose_range,
                 )
-                with box("div", "rm-row"):
+                self._grouping = box("div", "rm-row")
+                with self._grouping:
                     Text("span", "Group by", "rm-muted rm-small")
                     Segments("Group by", _GROUPS, self._group, self._choose_group)
             self._live = box("div")
@@ -69,6 +70,8 @@ class _Usage:
     async def _choose_range(self, key: str) -> None:
         self._range = key
         self._live.set_visibility(key == "live")
+        # What is live is counted for the instance as a whole.
+        self._grouping.set_visibility(key != "live")
         self._past.body.set_visibility(key != "live")
         if key != "live":
             await self._past.refresh()
@@ -125,6 +128,7 @@ class _Usage:
                         when(recorded, "ago")
                 query = {**self._query(), "from": str(usage.from_ms), "to": str(usage.to_ms)}
                 query.pop("start")
+                query["org"] = self._context.visitor.org_id
                 for name in ("CSV", "Parquet"):
                     kind = name.lower()
                     link_button(
@@ -225,7 +229,7 @@ def _plain_charts(usage: Usage, context: InstanceContext) -> None:
     )
 
 
-def _grouped_charts(usage: Usage, _: InstanceContext) -> None:
+def _grouped_charts(usage: Usage, context: InstanceContext) -> None:
     """Draw each measure stacked by group; those beyond the colours share the last one."""
     at = [point.start_ms for point in usage.series[0].points] if usage.series else []
     measures = (
@@ -245,5 +249,8 @@ def _grouped_charts(usage: Usage, _: InstanceContext) -> None:
             )
             for order, one in enumerate(usage.series)
         ]
-        words = ", ".join(f"{group.key or 'none'} {getattr(group.totals, field)}" for group in usage.groups)
+        say = context.locale.credits if kind == "credits" else context.locale.integer
+        words = ", ".join(
+            f"{group.key or 'none'} {say(getattr(group.totals, field))}" for group in usage.groups
+        )
         history_chart(testid, title, _axis(usage), at=at, series=series, in_words=words)

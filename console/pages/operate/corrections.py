@@ -14,7 +14,8 @@ from console.components.amounts import signed
 from console.components.button import Button
 from console.components.dialog import dialog
 from console.components.fields import choice, number_field, text_field
-from console.components.loaded import Loaded, attempt, toast
+from console.components.loaded import attempt, toast
+from console.components.paged import Paged
 from console.components.status import StatusBadge, said
 from console.components.table import Column, table
 from console.components.text import Text, box, when
@@ -46,13 +47,14 @@ class Corrections:
         hint = "What was charged stays in the ledger; a correction adds the difference from now on."
         with heading("Corrections", hint):
             Button("Correct a run", self._ask, symbol="add", testid="correct")
-        self._loaded = Loaded(
-            lambda: calls.corrections(visitor), self._draw, "corrections", count=6, every_s=5
+        self._loaded = Paged(
+            lambda cursor: calls.corrections(visitor, cursor), self._draw, "corrections", count=6, every_s=5
         )
 
-    def _draw(self, found: Found) -> None:
+    def _draw(self, pages: tuple[Found, ...]) -> None:
+        found = [correction for page in pages for correction in page.corrections]
         with box("section", "rm-card"):
-            if not found.corrections:
+            if not found:
                 states.empty(
                     "No run was corrected yet",
                     "A run that should have cost less, or more, is mended here.",
@@ -60,7 +62,7 @@ class Corrections:
                 )
                 return
             table(
-                found.corrections,
+                found,
                 [
                     Column("Sent", lambda one: when(one.created_at_ms)),
                     Column("Organisation", lambda one: one.org_name, "rm-wide"),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
+from nicegui import ui
 
+from console.api import ApiError
 from console.calls import crediting as calls
 from console.calls import operating
 from console.calls.crediting import Grant
+from console.calls.crediting import Grants as Found
 from console.components import states
 from console.components.amounts import credits_in, micro_of
 from console.components.button import Button
 from console.components.dialog import dialog
 from console.components.fields import choice, number_field, text_field
-from console.components.loaded import Loaded, attempt, toast
+from console.components.loaded import attempt, toast
 from console.components.moment import moment_field, moment_of
+from console.components.paged import Paged
 from console.components.status import StatusBadge, said
 from console.components.table import Column, table
 from console.components.text import box, when
@@ -28,11 +30,6 @@ from kit.clock import new_id
 
 _KINDS = {"promotion": "Promotion: a gift", "correction": "Correction: makes up for something"}
 _EVERY = "All organisations"
-
-
-class _Known(Struct, frozen=True):
-    grants: calls.Grants
-    orgs: dict[str, str]
 
 
 class Grants:
@@ -48,28 +45,34 @@ class Grants:
             Button("Give credits", self._ask_give, symbol="add", testid="give")
         with box("div", "rm-filters").style("margin-bottom:16px"):
             self._choice = choice("Organisation", {"": _EVERY}, "", on_change=self._choose)
-        self._loaded = Loaded(self._load, self._draw, "grants", count=6, every_s=10)
-
-    async def _load(self) -> _Known:
-        found, orgs = await asyncio.gather(
-            calls.grants(self._visitor, self._org_id), operating.orgs(self._visitor, "")
+        self._loaded = Paged(
+            lambda cursor: calls.grants(visitor, self._org_id, cursor),
+            self._draw,
+            "grants",
+            count=6,
+            every_s=10,
         )
-        return _Known(found, {org.org_id: org.name for org in orgs.orgs})
+        ui.timer(0, self._read_orgs, once=True)
+
+    async def _read_orgs(self) -> None:
+        try:
+            self._orgs = await operating.org_names(self._visitor)
+        except ApiError:
+            return  # the list below says what is wrong
+        self._choice.set_options({"": _EVERY, **self._orgs}, value=self._org_id)
 
     async def _choose(self, event: object) -> None:
         self._org_id = str(getattr(event, "value", None) or "")
-        await self._loaded.refresh()
+        await self._loaded.anew()
 
-    def _draw(self, known: _Known) -> None:
-        if self._orgs != known.orgs:
-            self._orgs = known.orgs
-            self._choice.set_options({"": _EVERY, **known.orgs}, value=self._org_id)
+    def _draw(self, pages: tuple[Found, ...]) -> None:
+        found = [grant for page in pages for grant in page.grants]
         with box("section", "rm-card"):
-            if not known.grants.grants:
+            if not found:
                 states.empty("Nothing was granted yet", "Paid orders and you give credits.", symbol="redeem")
                 return
             table(
-                known.grants.grants,
+                found,
                 [
                     Column("Given", lambda one: when(one.created_at_ms, "date")),
                     Column("Organisation", lambda one: one.org_name),
@@ -104,7 +107,9 @@ class Grants:
             )
             Button("Void", partial(self._ask_void, one), look="ghost", small=True, label=f"Void {of}")
 
-    def _ask_give(self) -> None:
+    async def _ask_give(self) -> None:
+        # One that signed up since is in it too.
+        await self._read_orgs()
         # One dialog is one gift, however often its button is pressed.
         key = new_id("give")
         with dialog("Give credits", "The organisation reads kind and reason in its ledger.") as asked:

@@ -10,7 +10,8 @@ from console.components import states
 from console.components.button import Button
 from console.components.dialog import dialog
 from console.components.fields import text_field
-from console.components.loaded import Loaded, attempt
+from console.components.loaded import attempt
+from console.components.paged import Paged
 from console.components.status import StatusBadge
 from console.components.table import Column, table
 from console.components.text import Text, box, when
@@ -30,18 +31,18 @@ class Orgs:
                 'outlined dense clearable debounce=250 aria-label="Search organisations" type=search '
                 "maxlength=128 data-testid=search"
             ).classes("rm-search")
-        self._loaded = Loaded(self._load, self._draw, "organisations", count=5)
-
-    async def _load(self) -> OrgRows:
-        return await calls.orgs(self._visitor, self._search)
+        self._loaded = Paged(
+            lambda cursor: calls.orgs(visitor, self._search, cursor), self._draw, "organisations", count=5
+        )
 
     async def _searched(self, event: object) -> None:
         self._search = str(getattr(event, "value", None) or "")
-        await self._loaded.refresh()
+        await self._loaded.anew()
 
-    def _draw(self, found: OrgRows) -> None:
+    def _draw(self, pages: tuple[OrgRows, ...]) -> None:
+        found = [org for page in pages for org in page.orgs]
         with box("section", "rm-card"):
-            if not found.orgs:
+            if not found:
                 states.empty(
                     "No organisation found" if self._search else "No organisations yet",
                     "The first one appears with its first sign-in.",
@@ -49,7 +50,7 @@ class Orgs:
                 )
                 return
             table(
-                found.orgs,
+                found,
                 [
                     Column("Name", lambda one: one.name),
                     Column("Id", lambda one: Text("span", one.org_id, "rm-mono"), "rm-wide"),

@@ -7,7 +7,8 @@ from console.calls.operating import Deliveries, Delivery
 from console.components import states
 from console.components.button import Button
 from console.components.fields import Segments
-from console.components.loaded import Loaded, attempt
+from console.components.loaded import attempt
+from console.components.paged import Paged
 from console.components.status import StatusBadge, said
 from console.components.table import Column, table
 from console.components.text import Text, box, when
@@ -23,18 +24,22 @@ class Webhooks:
         self._status = ""
         with heading("Webhooks", "What payment providers told us, and what came of it."):
             Segments("Status", _STATUSES, "", self._choose)
-        self._loaded = Loaded(self._load, self._draw, "deliveries", count=5, every_s=10)
-
-    async def _load(self) -> Deliveries:
-        return await calls.deliveries(self._visitor, self._status)
+        self._loaded = Paged(
+            lambda cursor: calls.deliveries(visitor, self._status, cursor),
+            self._draw,
+            "deliveries",
+            count=5,
+            every_s=10,
+        )
 
     async def _choose(self, status: str) -> None:
         self._status = status
-        await self._loaded.refresh()
+        await self._loaded.anew()
 
-    def _draw(self, found: Deliveries) -> None:
+    def _draw(self, pages: tuple[Deliveries, ...]) -> None:
+        found = [delivery for page in pages for delivery in page.deliveries]
         with box("section", "rm-card"):
-            if not found.deliveries:
+            if not found:
                 states.empty(
                     "No deliveries",
                     "Events of Stripe and Saleor appear here as soon as they are sent to this server.",
@@ -42,7 +47,7 @@ class Webhooks:
                 )
                 return
             table(
-                found.deliveries,
+                found,
                 [
                     Column("Received", lambda one: when(one.received_at_ms)),
                     Column("Provider", lambda one: said(one.provider)),

@@ -9,5 +9,6 @@ WHERE tenant_id = {tenant_id:String}
   AND (toUnixTimestamp64Milli(started_at), run_id) < ({before_ms:Int64}, {before_run:String})
   AND ({status:String} = '' OR status = {status:String})
   AND ({model:String} = '' OR model = {model:String})
+  AND ({channel:String} = '' OR channel = {channel:String})
 ORDER BY started_at DESC, run_id DESC
 LIMIT {limit:UInt32}
