@@ -60,12 +60,16 @@ class DeadLetters:
             value=record.value,
         )
 
-    async def send(self, letters: list[DeadLetter], good: int) -> None:
+    async def send(self, letters: list[DeadLetter], good: int, poison: int | None = None) -> None:
         """Send a batch's dead letters and return when Kafka has them.
 
+        `good` records have no letter. `poison` says how many of the letters are of unreadable records, where
+        others are of records that were understood and are not wanted; without it all are.
         Raises `TooMuchPoison` when more than the limit of the last 1,000 records was poison.
         """
-        self._recent.extend([False] * min(good, _WINDOW))
+        unreadable = len(letters) if poison is None else poison
+        self._recent.extend([False] * min(good + len(letters) - unreadable, _WINDOW))
+        self._recent.extend([True] * min(unreadable, _WINDOW))
         for letter in letters:
             log.warning(
                 "dead letter",
@@ -77,7 +81,6 @@ class DeadLetters:
                     **_run_of(letter.value),
                 },
             )
-            self._recent.append(True)
         if letters:
             await asyncio.gather(*[await self._post(letter) for letter in letters])
             self.sent += len(letters)
