@@ -19,7 +19,7 @@ from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
 from streams.exports import kinds, progress
 from streams.exports.exporter import Exporter
-from streams.exports.port import Destination
+from streams.exports.port import REASONS, Destination
 from streams.exports.shipper import Shipper
 from streams.lanes import Lanes
 from streams.worker import Reader
@@ -62,7 +62,12 @@ class ExportRole:
         await self._producer.start()
         # A name holds no slash, so a letter's worker tells which destination refused it.
         letters = DeadLetters(
-            self._producer, f"{self.name}/{worker.instance}", clock.now_ms, worker.max_poison_permille
+            self._producer,
+            f"{self.name}/{worker.instance}",
+            clock.now_ms,
+            worker.max_poison_permille,
+            role=self.name,
+            reasons=REASONS,
         )
         self._destination = kinds.made(self._settings, clock.now_ms)
         chance = random.SystemRandom().random

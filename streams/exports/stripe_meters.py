@@ -25,7 +25,7 @@ from stripe.params.billing import MeterEventCreateParams
 from kit.clock import Clock
 from kit.settings.exports import StripeDestination, StripeMeter
 from schemas.billing import BillingRecord
-from streams.exports.port import Batch, Item, Refusal, Unavailable
+from streams.exports.port import Batch, Item, Reason, Refusal, Unavailable
 
 _DAY_MS = 86_400_000
 #: A little inside what Stripe accepts, so that a slow call is not too late.
@@ -93,7 +93,7 @@ class StripeMeters:
                 return refusal
         return None
 
-    def _problem(self, record: BillingRecord, least: int) -> tuple[str, str] | None:
+    def _problem(self, record: BillingRecord, least: int) -> tuple[Reason, str] | None:
         age_ms = self._clock() - record.occurred_at_ms
         if age_ms > _OLDEST_MS:
             return "too_old", "Stripe takes no usage that is older than 35 days"
