@@ -89,8 +89,11 @@ class StripeDestination(_Destination):
     api_key: SecretStr
     api_base: str = Field(default="https://api.stripe.com", pattern=_URL)
     meters: tuple[StripeMeter, ...] = Field(min_length=1, max_length=10)
-    #: Organisation → Stripe customer. One that is not named is a dead letter, or skipped.
+    #: Organisation → Stripe customer. One that is nobody's is a dead letter, or skipped.
     customers: dict[str, str] = Field(default_factory=dict, max_length=100_000)
+    #: Who the others are. `control_plane`: whom its checkouts made customers; only for a key of the account,
+    #: and mode, that these checkouts have.
+    customers_from: Literal["file", "control_plane"] = "file"
     unknown_customer: Literal["dead_letter", "skip"] = "dead_letter"
     customer_key: str = Field(default="stripe_customer_id", min_length=1, max_length=100)
     value_key: str = Field(default="value", min_length=1, max_length=100)

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from kit import clock
 from kit.publisher import new_producer
-from kit.settings import ExportsSettings, KafkaSettings, WorkerSettings, load
+from kit.settings import ExportsSettings, KafkaSettings, RedisSettings, WorkerSettings, load
 from kit.settings.exports import Destination as DestinationSettings
 from schemas.topics import BILLING, Topic
 from streams.batches import PartitionBatch
@@ -69,7 +69,7 @@ class ExportRole:
             role=self.name,
             reasons=REASONS,
         )
-        self._destination = kinds.made(self._settings, clock.now_ms)
+        self._destination = kinds.made(self._settings, clock.now_ms, load(RedisSettings))
         chance = random.SystemRandom().random
         shipper = Shipper(self._called, self._destination, exports, clock=clock.now_ms, chance=chance)
         self._exporter = Exporter(
