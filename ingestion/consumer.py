@@ -18,6 +18,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ingestion import metrics
 from ingestion.pipeline import Pipeline
+from kit import kafka_access
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.settings import IngestionSettings, KafkaSettings
@@ -79,7 +80,7 @@ class Consumer(ConsumerRebalanceListener):
 
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

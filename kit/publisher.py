@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from kit import metrics, tracing
+from kit import kafka_access, metrics, tracing
 from kit import spool as spool_files
 from kit.metrics import registry
 from kit.settings import KafkaSettings, SpoolSettings
@@ -51,7 +51,7 @@ class SpooledRecord(Struct, array_like=True):
 def new_producer(settings: KafkaSettings, **overrides: object) -> AIOKafkaProducer:
     """Return an idempotent producer that waits for all in-sync replicas."""
     options: dict[str, object] = {
-        "bootstrap_servers": settings.bootstrap,
+        **kafka_access.options(settings),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": settings.linger_ms,

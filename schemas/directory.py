@@ -129,6 +129,14 @@ class AccessTokenRecord(Struct, frozen=True, kw_only=True):
     role: Role = "owner"
 
 
+class CustomerRecord(Struct, frozen=True, kw_only=True):
+    """Who an org is to a payment provider, by the provider's own name for it."""
+
+    org_id: str
+    provider: str
+    customer_ref: str
+
+
 class RunLease(Struct, frozen=True, kw_only=True):
     """A run in flight, with what is needed to close it as `lost` if its gateway dies."""
 

@@ -188,6 +188,11 @@ def price_schedule(tenant_id: str) -> str:
     return f"price_schedule:{tenant_id}"
 
 
+def customer(provider: str, org_id: str) -> str:
+    """String: `schemas.directory.CustomerRecord` (JSON): who an org is to a payment provider."""
+    return f"customer:{provider}:{org_id}"
+
+
 def projected() -> str:
     """String: the identity of the Redis that was given all projections (`kit.projections`)."""
     return "projected"

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from kit import clock, logs
-from kit.settings import ExportsSettings, KafkaSettings, load
+from kit.settings import ExportsSettings, KafkaSettings, RedisSettings, load
 from kit.settings import exports as settings
 from stack import up
 from stack.errors import StackError
@@ -74,6 +74,11 @@ def _kafka() -> KafkaSettings:
     raise StackError("no stack runs here: start one with `runmeter up`, or set RUNMETER_KAFKA_BOOTSTRAP")
 
 
+def _redis() -> RedisSettings:
+    running = up.running(up.data_dir())
+    return RedisSettings(url=running.urls.redis_url) if running is not None else RedisSettings()
+
+
 def _moment(text: str) -> int:
     """Return an ISO 8601 time, UTC where it names no zone, as Unix milliseconds."""
     try:
@@ -122,7 +127,7 @@ def _time(unix_ms: object) -> str:
 async def _replay(kafka: KafkaSettings, file: str, args: argparse.Namespace) -> int:
     logs.configure("exports", "WARNING")
     chosen = settings.destinations(file, args.name)[args.name]
-    destination = kinds.made(chosen, clock.now_ms)
+    destination = kinds.made(chosen, clock.now_ms, _redis())
     chance = random.SystemRandom().random
     shipper = Shipper(args.name, destination, load(ExportsSettings), clock=clock.now_ms, chance=chance)
     replay = Replay(kafka, args.name, chosen, destination, shipper, clock.now_ms, args.not_received)

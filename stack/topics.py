@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from kit import redis_client
+from kit import kafka_access, redis_client
 from kit.settings import KafkaSettings, RedisSettings
 from schemas import keys, topics
 from schemas.topics import Topic
@@ -22,7 +22,7 @@ async def create(kafka: KafkaSettings) -> list[str]:
 
     Raises `StackError` when a topic has another number of partitions, or fewer replicas, than it is to have.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_access.options(kafka))
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -78,7 +78,7 @@ async def create_fences(created: list[str], kafka: KafkaSettings, settings: Redi
 
 async def fences_from_log(kafka: KafkaSettings, settings: RedisSettings) -> None:
     """Create every fence at 0: the whole log is to be applied. Raises `StackError` if its start is gone."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None)
+    consumer = AIOKafkaConsumer(**kafka_access.options(kafka), group_id=None)
     await consumer.start()
     try:
         tps = [TopicPartition(t.name, p) for t in topics.METERED for p in range(kafka.partitions)]

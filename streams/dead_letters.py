@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 
 import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord
@@ -34,15 +35,29 @@ class TooMuchPoison(Exception):
 
 
 class DeadLetters:
-    """Collects a batch's poison and sends it; stops the worker when there is too much of it."""
+    """Collects a batch's poison and sends it; stops the worker when there is too much of it.
 
-    def __init__(self, producer: AIOKafkaProducer, worker: str, clock: Clock, max_permille: int) -> None:
+    `role` and each of its `reasons` is a label of the counter, which is there before the first letter.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        worker: str,
+        clock: Clock,
+        max_permille: int,
+        *,
+        role: str,
+        reasons: Iterable[str],
+    ) -> None:
         self._producer = producer
         self._worker = worker
         self._clock = clock
         self._limit = max_permille
-        self._role = worker.split("-", maxsplit=1)[0]
+        self._role = role
         self._counted = metrics.counter(registry.DEAD_LETTERS)
+        for reason in reasons:
+            self._counted.labels(role, reason)
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
         self.sent = 0
 
@@ -60,12 +75,16 @@ class DeadLetters:
             value=record.value,
         )
 
-    async def send(self, letters: list[DeadLetter], good: int) -> None:
+    async def send(self, letters: list[DeadLetter], good: int, poison: int | None = None) -> None:
         """Send a batch's dead letters and return when Kafka has them.
 
+        `good` records have no letter. `poison` says how many of the letters are of unreadable records, where
+        others are of records that were understood and are not wanted; without it all are.
         Raises `TooMuchPoison` when more than the limit of the last 1,000 records was poison.
         """
-        self._recent.extend([False] * min(good, _WINDOW))
+        unreadable = len(letters) if poison is None else poison
+        self._recent.extend([False] * min(good + len(letters) - unreadable, _WINDOW))
+        self._recent.extend([True] * min(unreadable, _WINDOW))
         for letter in letters:
             log.warning(
                 "dead letter",
@@ -77,12 +96,11 @@ class DeadLetters:
                     **_run_of(letter.value),
                 },
             )
-            self._recent.append(True)
         if letters:
             await asyncio.gather(*[await self._post(letter) for letter in letters])
             self.sent += len(letters)
             for letter in letters:
-                self._counted.labels(self._role, letter.reason).inc()
+                self._counted.labels(self._role, label_of(letter.reason)).inc()
         if len(self._recent) == _WINDOW and sum(self._recent) * 1_000 > self._limit * _WINDOW:
             raise TooMuchPoison(f"over {self._limit} of the last {_WINDOW} records were unreadable")
 
@@ -90,6 +108,11 @@ class DeadLetters:
         return await self._producer.send(
             topics.DEAD_LETTERS.name, encode(letter), key=letter.key, partition=letter.partition
         )
+
+
+def label_of(reason: str) -> str:
+    """Return the label that a reason is counted under: a receiver's statuses are `status_4xx`."""
+    return f"{reason[:8]}xx" if reason.startswith("status_") else reason
 
 
 def _run_of(value: bytes | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from kit import kafka_access
 from kit.publisher import new_producer
 from kit.settings import KafkaSettings
 from schemas import topics
@@ -73,7 +74,7 @@ def _home(letter: DeadLetter, partitions: int) -> int:
 
 async def letters(kafka: KafkaSettings) -> AsyncIterator[DeadLetter]:
     """Yield the dead letters that Kafka holds now, each record once, oldest first by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka_access.options(kafka), group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
         tps = [TopicPartition(topics.DEAD_LETTERS.name, p) for p in range(kafka.partitions)]

@@ -18,6 +18,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from kit import kafka_access
 from kit.metrics import gauge, registry
 from kit.settings import KafkaSettings, WorkerSettings
 from kit.tasks import ended
@@ -97,7 +98,7 @@ class Watchdog:
             await asyncio.sleep(_EVERY_S)
 
     async def _look(self) -> None:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap, group_id=None)
+        consumer = AIOKafkaConsumer(**kafka_access.options(self._kafka), group_id=None)
         await consumer.start()
         try:
             while True:

@@ -16,9 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from kit import logs, ops_server, tracing
+from kit import kafka_access, logs, ops_server, tracing
 from kit.settings import KafkaSettings, StackSettings, WorkerSettings, load
 from schemas.topics import Topic
+from streams.credentials import credentials
 from streams.lanes import EXIT_UNSAFE, Lanes
 from streams.transport import BatchConsumer, BatchTransport
 from streams.watchdog import Watchdog
@@ -93,6 +94,7 @@ class WorkerApp(faust.App):
         super().__init__(
             f"runmeter-{role.name}",
             broker=";".join(f"kafka://{host}" for host in kafka.bootstrap.split(",")),
+            broker_credentials=credentials(kafka),
             store="memory://",
             datadir=str(load(StackSettings).data_dir / "faust"),
             web_enabled=False,
@@ -182,7 +184,7 @@ async def _topics_exist(kafka: KafkaSettings, wanted: set[str]) -> None:
     """Wait for Kafka and for the topics: whoever creates them may start after the workers."""
     said = False
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin = AIOKafkaAdminClient(**kafka_access.options(kafka))
         try:
             await admin.start()
             if wanted <= set(await admin.list_topics()):

@@ -20,6 +20,7 @@ from console_api.alerts import repository
 from console_api.alerts.telling import Fact, tell
 from console_api.database.engine import Database
 from console_api.metrics import Metrics
+from kit import kafka_access
 from kit.clock import Clock
 from kit.settings import AlertSettings, KafkaSettings
 from schemas import topics
@@ -67,7 +68,7 @@ class LimitsIntake:
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
             topics.LIMITS.name,
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

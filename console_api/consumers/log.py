@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.structs import OffsetAndMetadata
 
+from kit import kafka_access
 from kit.settings import KafkaSettings
 
 #: How long the broker may take to say when records were appended: without times it is an answer, too.
@@ -49,7 +50,7 @@ class Times:
 
 @asynccontextmanager
 async def admin_of(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**kafka_access.options(kafka), request_timeout_ms=5_000)
     try:
         await admin.start()
         yield admin
@@ -60,7 +61,7 @@ async def admin_of(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
 @asynccontextmanager
 async def reader_of(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     reader = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap,
+        **kafka_access.options(kafka),
         group_id=None,
         enable_auto_commit=False,
         request_timeout_ms=5_000,

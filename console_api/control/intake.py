@@ -16,6 +16,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
+from kit import kafka_access
 from kit.settings import KafkaSettings
 from schemas.topics import Topic
 
@@ -55,7 +56,7 @@ class Intake:
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
             *self._takers,
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

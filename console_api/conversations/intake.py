@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.conversations import repository
 from console_api.database.engine import Database
+from kit import kafka_access
 from kit.settings import ConversationSettings, KafkaSettings
 from schemas import topics
 from schemas.conversations import ConversationTurn, FeedbackEvent
@@ -66,7 +67,7 @@ class Intake:
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
             *_EVENTS,
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -20,6 +20,7 @@ from console_api.control.outbox import service as outbox
 from console_api.database.engine import Database
 from console_api.database.tables import KnowledgeSource
 from console_api.knowledge import repository
+from kit import kafka_access
 from kit.settings import KafkaSettings
 from schemas import topics
 from schemas.ingestion import SourceProgress
@@ -61,7 +62,7 @@ class ProgressListener:
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
             topics.INGESTION_PROGRESS.name,
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

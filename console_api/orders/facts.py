@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from console_api.catalogue import repository as catalogue
 from console_api.control import audit
 from console_api.control.directory import service as directory
+from console_api.control.outbox import service as outbox
 from console_api.database.tables import Order, Org, Tenant
 from console_api.orders import repository, returns
 from console_api.orders.provisioning import first_step
@@ -70,8 +71,10 @@ async def _order_paid(session: AsyncSession, fact: OrderPaid, now_ms: int) -> Ou
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
-    if fact.customer_ref:
-        await repository.add_customer(session, order.org_id, fact.provider, fact.customer_ref)
+    if fact.customer_ref and await repository.add_customer(
+        session, order.org_id, fact.provider, fact.customer_ref
+    ):
+        await outbox.project(session, "customer", f"{order.org_id}/{fact.provider}", now_ms)
     # A cancelled order whose money came after all is an order.
     if not new or order.status not in ("pending", "cancelled"):
         return "applied"

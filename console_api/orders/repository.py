@@ -119,12 +119,15 @@ async def grants_for(session: AsyncSession, paid: Payment, *, lock: bool = False
     return (await session.scalars(query.with_for_update() if lock else query)).all()
 
 
-async def add_customer(session: AsyncSession, org_id: str, provider: str, ref: str) -> None:
-    known = await session.get(Customer, (org_id, provider))
+async def add_customer(session: AsyncSession, org_id: str, provider: str, ref: str) -> bool:
+    """Say who an org is to a provider; return whether that was not known."""
+    known = await session.get(Customer, (org_id, provider), with_for_update=True)
     if known is None:
-        await insert_if_new(session, Customer, org_id=org_id, provider=provider, customer_ref=ref)
-    else:
-        known.customer_ref = ref
+        return await insert_if_new(session, Customer, org_id=org_id, provider=provider, customer_ref=ref)
+    if known.customer_ref == ref:
+        return False
+    known.customer_ref, known.version = ref, known.version + 1
+    return True
 
 
 async def customer(session: AsyncSession, org_id: str, provider: str) -> str:

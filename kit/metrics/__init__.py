@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -16,9 +17,17 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 @cache
 def counter(metric: Metric, registry: CollectorRegistry = REGISTRY) -> Counter:
-    """Return the counter of a declaration, the same one for all who ask."""
+    """Return the counter of a declaration, the same one for all who ask.
+
+    Where the values of all labels are declared, each combination is there from the start, at 0: of a series
+    that is first seen with its count in it `increase` is 0, and an alert misses the first event.
+    """
     _expect(metric, "counter")
-    return Counter(metric.name, metric.meaning, metric.label_names, registry=registry)
+    made = Counter(metric.name, metric.meaning, metric.label_names, registry=registry)
+    if metric.labels:
+        for values in product(*(bound.values for _, bound in metric.labels)):
+            made.labels(*values)
+    return made
 
 
 @cache

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings.base import Settings
+from kit.settings.stores import KafkaSettings, SaslMechanism, SecurityProtocol, check_access
 
 NAME = r"[a-z][a-z0-9-]{0,39}"
 Measure = Literal["runs", "tokens_in", "tokens_out", "tool_calls", "duration_ms", "charged_micro"]
@@ -89,8 +90,11 @@ class StripeDestination(_Destination):
     api_key: SecretStr
     api_base: str = Field(default="https://api.stripe.com", pattern=_URL)
     meters: tuple[StripeMeter, ...] = Field(min_length=1, max_length=10)
-    #: Organisation → Stripe customer. One that is not named is a dead letter, or skipped.
+    #: Organisation → Stripe customer. One that is nobody's is a dead letter, or skipped.
     customers: dict[str, str] = Field(default_factory=dict, max_length=100_000)
+    #: Who the others are. `control_plane`: whom its checkouts made customers; only for a key of the account,
+    #: and mode, that these checkouts have.
+    customers_from: Literal["file", "control_plane"] = "file"
     unknown_customer: Literal["dead_letter", "skip"] = "dead_letter"
     customer_key: str = Field(default="stripe_customer_id", min_length=1, max_length=100)
     value_key: str = Field(default="value", min_length=1, max_length=100)
@@ -126,11 +130,32 @@ class KafkaDestination(_Destination):
     bootstrap: str = Field(min_length=1)
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
     max_records: int = Field(default=1_000, ge=1, le=10_000)
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
     username: str = ""
     #: `password_env` in the file.
-    password: SecretStr | None = None
+    password: SecretStr = SecretStr("")
+    #: Certificates (PEM) that the brokers' are signed with. Empty: those that the machine trusts.
+    ca_file: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> KafkaDestination:
+        password = self.password.get_secret_value()
+        given = {"username": self.username, "password_env": password, "ca_file": self.ca_file}
+        check_access(self.security_protocol, given)
+        return self
+
+    @property
+    def access(self) -> KafkaSettings:
+        """Return the same as settings of ours. All is said: what our own Kafka is shown does not go there."""
+        return KafkaSettings(
+            bootstrap=self.bootstrap,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.username,
+            sasl_password=self.password,
+            ca_file=self.ca_file,
+        )
 
 
 class FilesDestination(_Destination):

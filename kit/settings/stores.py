@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import os
+import ssl
+from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings.base import Settings
 
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+def check_access(protocol: SecurityProtocol, given: Mapping[str, str]) -> None:
+    """Raise `ValueError` where a protocol lacks what it needs, or what is given would not be used.
+
+    `given`: the user's name, the password and the CA file, each by what it is called; empty: it is not given.
+    """
+    *credentials, (ca_name, ca_file) = given.items()
+    for name, value in credentials:
+        if protocol.startswith("SASL") != bool(value):
+            raise ValueError(
+                f"{protocol} needs a user: set {name}"
+                if protocol.startswith("SASL")
+                else f"{name} is set and would not be used: choose SASL_SSL, or take it out"
+            )
+    if ca_file and not protocol.endswith("SSL"):
+        raise ValueError(f"{ca_name} is set and would not be used: choose SSL or SASL_SSL, or take it out")
+    if ca_file:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError:
+            raise ValueError(f"{ca_name} names {ca_file!r}, which is no file of certificates (PEM)") from None
+
 
 class KafkaSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="RUNMETER_KAFKA_")
     bootstrap: str = "127.0.0.1:19092"
+    #: How every process talks to the brokers. SSL and SASL_SSL encrypt; SASL_PLAINTEXT shows the password to
+    #: whoever listens, unless the mechanism is a SCRAM.
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    #: Certificates (PEM) that the brokers' are signed with. Empty: those that the machine trusts.
+    ca_file: str = ""
     #: Fixed when the topics are created: Redis keys carry the partition.
     partitions: int = Field(default=8, ge=1, le=4096)
     replication: int = Field(default=1, ge=1, le=9)
@@ -30,6 +66,14 @@ class KafkaSettings(Settings):
                 f"{self.min_insync} of {self.replication} replicas can never be in sync: lower "
                 "RUNMETER_KAFKA_MIN_INSYNC, or raise RUNMETER_KAFKA_REPLICATION"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> KafkaSettings:
+        named = [f"RUNMETER_KAFKA_{part}" for part in ("SASL_USERNAME", "SASL_PASSWORD", "CA_FILE")]
+        password = self.sasl_password.get_secret_value()
+        given = (self.sasl_username, password, self.ca_file)
+        check_access(self.security_protocol, dict(zip(named, given, strict=True)))
         return self
 
     @property

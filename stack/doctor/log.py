@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from kit import kafka_access
 from schemas import topics
 from stack.doctor.findings import Finding, Place, ok, problem, warning
 
@@ -18,7 +19,7 @@ Ends = dict[TopicPartition, int]
 async def look(place: Place) -> AsyncIterator[Finding]:
     """Yield what there is to say of Kafka. Raises `KafkaError` when it cannot be reached."""
     kafka = place.kafka
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**kafka_access.options(kafka), request_timeout_ms=5_000)
     await admin.start()
     try:
         brokers = len((await admin.describe_cluster())["brokers"])
@@ -107,7 +108,7 @@ async def _dead_letters(place: Place) -> Finding:
 
 async def bounds(place: Place, names: list[str]) -> tuple[Ends, Ends]:
     """Return the first offset and the end of every partition of these topics."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=place.kafka.bootstrap, group_id=None)
+    consumer = AIOKafkaConsumer(**kafka_access.options(place.kafka), group_id=None)
     await consumer.start()
     try:
         tps = [TopicPartition(name, p) for name in names for p in range(place.kafka.partitions)]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from kit import kafka_access
 from kit.settings import KafkaSettings
 from schemas.billing import BillingRecord
 from schemas.topics import BILLING
@@ -24,7 +25,7 @@ async def records_from(
     What is no record is left out: nobody but this worker writes there, and an exporter says so if one does.
     Raises `KafkaError`.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka_access.options(kafka), group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
         tp = TopicPartition(BILLING.name, partition)

@@ -153,7 +153,8 @@ class Exporter:
         letters += [self._letters.letter(sources[r.item.offset], r.reason, r.detail) for r in refusals]
         for letter in letters:
             self._metrics.refused(letter.reason)
-        await self._letters.send(letters, len(chunk) - len(letters))
+        # Organisations that no receiver knows may be most of them: that says nothing of the log.
+        await self._letters.send(letters, len(chunk) - len(letters), poison=len(bad))
 
     async def _set(self, partition: int, **changes: object) -> None:
         self.progress[partition] = msgspec.structs.replace(self.progress[partition], **changes)

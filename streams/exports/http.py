@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from streams.exports.port import Refused, Unavailable
+from streams.exports.port import Refused, Status, Unavailable
 
 #: Answers that say something of us or of now, not of what was sent: worth another attempt.
 _LATER = frozenset({401, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429})
@@ -34,7 +34,7 @@ class Poster:
                 text = f"the receiver answered with status {response.status}: {told}"
                 if response.status in _LATER or not 400 <= response.status < 500:
                     raise Unavailable(text, retry_after_s=_asked_s(response.headers.get("Retry-After", "")))
-                raise Refused(f"status_{response.status}", text)
+                raise Refused(Status(f"status_{response.status}"), text)
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(f"the receiver cannot be reached: {error}", arrived=False) from error
         except TimeoutError as error:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.helpers import create_ssl_context
 
 from kit.publisher import new_producer
-from kit.settings import KafkaSettings
 from kit.settings.exports import KafkaDestination
 from streams.exports.port import Batch, Refusal, Refused, Unavailable
 
@@ -47,7 +44,7 @@ class KafkaTopic:
 
     async def _ready(self) -> AIOKafkaProducer:
         if self._producer is None:
-            producer = new_producer(KafkaSettings(bootstrap=self._settings.bootstrap), **self._access())
+            producer = new_producer(self._settings.access, request_timeout_ms=self._settings.timeout_ms)
             try:
                 await producer.start()
             except BaseException:
@@ -55,20 +52,6 @@ class KafkaTopic:
                 raise
             self._producer = producer
         return self._producer
-
-    def _access(self) -> dict[str, Any]:
-        settings = self._settings
-        access: dict[str, Any] = {
-            "security_protocol": settings.security_protocol,
-            "request_timeout_ms": settings.timeout_ms,
-        }
-        if "SSL" in settings.security_protocol:
-            access["ssl_context"] = create_ssl_context()
-        if settings.security_protocol.startswith("SASL") and settings.password is not None:
-            access["sasl_mechanism"] = settings.sasl_mechanism
-            access["sasl_plain_username"] = settings.username
-            access["sasl_plain_password"] = settings.password.get_secret_value()
-        return access
 
     async def spans(self, partition: int) -> list[tuple[int, int]]:
         return []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kit import redis_client
 from kit.clock import Clock
+from kit.settings import RedisSettings
 from kit.settings.exports import (
     Destination as Settings,
 )
@@ -13,6 +15,7 @@ from kit.settings.exports import (
     OpenMeterDestination,
     StripeDestination,
 )
+from streams.exports.customers import Customers, NamedCustomers, ProjectedCustomers
 from streams.exports.files import Files
 from streams.exports.hook import Hook
 from streams.exports.kafka_topic import KafkaTopic
@@ -21,16 +24,25 @@ from streams.exports.port import Destination
 from streams.exports.stripe_meters import StripeMeters
 
 
-def made(settings: Settings, clock: Clock) -> Destination:
-    """Return a destination, which is connected when it first delivers. Call it within the loop."""
+def made(settings: Settings, clock: Clock, redis: RedisSettings) -> Destination:
+    """Return a destination, which is connected when it first delivers. Call it within the loop.
+
+    `redis` holds the control plane's projections, for a destination that reads any.
+    """
     match settings:
         case OpenMeterDestination():
             return OpenMeter(settings)
         case StripeDestination():
-            return StripeMeters(settings, clock)
+            return StripeMeters(settings, clock, _customers(settings, redis))
         case HttpDestination():
             return Hook(settings, clock)
         case KafkaDestination():
             return KafkaTopic(settings)
         case FilesDestination():
             return Files(settings)
+
+
+def _customers(settings: StripeDestination, redis: RedisSettings) -> Customers:
+    if settings.customers_from == "file":
+        return NamedCustomers(settings.customers)
+    return ProjectedCustomers(settings.customers, redis_client.connect(redis))

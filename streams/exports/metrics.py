@@ -7,6 +7,8 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from kit.metrics import counter, gauge, histogram, registry
+from streams.dead_letters import label_of
+from streams.exports.port import REASONS
 
 
 class ExportMetrics:
@@ -15,6 +17,8 @@ class ExportMetrics:
     def __init__(self, destination: str) -> None:
         self._destination = destination
         self._refused = counter(registry.EXPORTS_REFUSED)
+        for reason in REASONS:
+            self._refused.labels(destination, reason)
         self.delivered: Counter = counter(registry.EXPORTS_DELIVERED).labels(destination)
         self.failed: Counter = counter(registry.EXPORTS_FAILED).labels(destination)
         #: Above 0 for long: look at `runmeter exports status`.
@@ -23,7 +27,7 @@ class ExportMetrics:
 
     def refused(self, reason: str) -> None:
         """Count a record that became a dead letter."""
-        self._refused.labels(self._destination, reason).inc()
+        self._refused.labels(self._destination, label_of(reason)).inc()
 
 
 @cache

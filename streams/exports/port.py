@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NewType, Protocol, get_args
 
 from schemas.billing import BillingRecord
+
+#: Why a record becomes a dead letter.
+Reason = Literal[
+    "invalid_event",
+    "unknown_customer",
+    "too_old",
+    "in_the_future",
+    "negative",
+    "stripe_refused",
+    "outcome_unknown",
+    "too_large",
+]
+#: Or what an HTTP receiver answered: `status_422`.
+Status = NewType("Status", str)
+#: The labels that refusals are counted under.
+REASONS = (*get_args(Reason), "status_4xx")
 
 
 class Unavailable(Exception):
@@ -25,7 +41,7 @@ class Unavailable(Exception):
 class Refused(Exception):
     """The receiver will never take this batch as it is: one of its records may be why."""
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: Reason | Status, text: str) -> None:
         super().__init__(text)
         self.reason = reason
 
@@ -54,7 +70,7 @@ class Refusal:
     """A record that the receiver does not take, and why."""
 
     item: Item
-    reason: str
+    reason: Reason | Status
     detail: str
 
 

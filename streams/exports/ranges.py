@@ -9,6 +9,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from kit import kafka_access
 from kit.settings import KafkaSettings
 from schemas.billing import BillingRecord
 from schemas.topics import BILLING
@@ -25,7 +26,7 @@ Span = tuple[int, int]
 
 async def committed(kafka: KafkaSettings, destination: str) -> Mapping[int, tuple[int, Progress]]:
     """Return, by partition, the next offset the destination is to get, and what is known of it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_access.options(kafka))
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group_of(destination))
@@ -80,7 +81,7 @@ async def refused(kafka: KafkaSettings, destination: str, reason: str) -> AsyncI
 @contextlib.asynccontextmanager
 async def _reading(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     """Give a consumer of no group for as long as the block lasts."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka_access.options(kafka), group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
         yield consumer

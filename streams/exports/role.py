@@ -12,14 +12,14 @@ from faust.types import TP
 
 from kit import clock
 from kit.publisher import new_producer
-from kit.settings import ExportsSettings, KafkaSettings, WorkerSettings, load
+from kit.settings import ExportsSettings, KafkaSettings, RedisSettings, WorkerSettings, load
 from kit.settings.exports import Destination as DestinationSettings
 from schemas.topics import BILLING, Topic
 from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
 from streams.exports import kinds, progress
 from streams.exports.exporter import Exporter
-from streams.exports.port import Destination
+from streams.exports.port import REASONS, Destination
 from streams.exports.shipper import Shipper
 from streams.lanes import Lanes
 from streams.worker import Reader
@@ -62,9 +62,14 @@ class ExportRole:
         await self._producer.start()
         # A name holds no slash, so a letter's worker tells which destination refused it.
         letters = DeadLetters(
-            self._producer, f"{self.name}/{worker.instance}", clock.now_ms, worker.max_poison_permille
+            self._producer,
+            f"{self.name}/{worker.instance}",
+            clock.now_ms,
+            worker.max_poison_permille,
+            role=self.name,
+            reasons=REASONS,
         )
-        self._destination = kinds.made(self._settings, clock.now_ms)
+        self._destination = kinds.made(self._settings, clock.now_ms, load(RedisSettings))
         chance = random.SystemRandom().random
         shipper = Shipper(self._called, self._destination, exports, clock=clock.now_ms, chance=chance)
         self._exporter = Exporter(

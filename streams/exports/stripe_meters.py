@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from hashlib import sha256
+from weakref import WeakValueDictionary
 
 import aiohttp
 import stripe
@@ -25,7 +26,8 @@ from stripe.params.billing import MeterEventCreateParams
 from kit.clock import Clock
 from kit.settings.exports import StripeDestination, StripeMeter
 from schemas.billing import BillingRecord
-from streams.exports.port import Batch, Item, Refusal, Unavailable
+from streams.exports.customers import Customers
+from streams.exports.port import Batch, Item, Reason, Refusal, Unavailable
 
 _DAY_MS = 86_400_000
 #: A little inside what Stripe accepts, so that a slow call is not too late.
@@ -40,13 +42,16 @@ _MAX_TOLD = 300
 class StripeMeters:
     """The meters of one Stripe account."""
 
-    def __init__(self, settings: StripeDestination, clock: Clock) -> None:
+    def __init__(self, settings: StripeDestination, clock: Clock, customers: Customers) -> None:
         # Below that level the library logs what it sends, which names customers.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         self.repeatable_ms = settings.repeatable_ms
         self._settings = settings
         self._clock = clock
+        self._customers = customers
         self._places = asyncio.Semaphore(_AT_ONCE)
+        #: A customer may be several organisations, on several partitions: who calls for it calls alone.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._connections = stripe.AIOHTTPClient(
             timeout=aiohttp.ClientTimeout(total=settings.timeout_ms / 1000)
         )
@@ -59,41 +64,47 @@ class StripeMeters:
         )
 
     async def deliver(self, batch: Batch) -> list[Refusal]:
-        by_org: defaultdict[str, list[Item]] = defaultdict(list)
-        for item in batch.items:
-            by_org[item.record.org_id].append(item)
-        found = await asyncio.gather(*[self._org(items) for items in by_org.values()], return_exceptions=True)
-        refusals: list[Refusal] = []
-        for result in found:
+        items = [item for item in batch.items if self._changes(item.record)]
+        customers = {org_id: await self._customers.of(org_id) for org_id in {i.record.org_id for i in items}}
+        by_customer: defaultdict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            by_customer[customers[item.record.org_id]].append(item)
+        refusals = self._unknown(by_customer.pop("", []))
+        calls = [self._customer(customer, its) for customer, its in by_customer.items()]
+        for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
             refusals += result
         return refusals
 
-    async def _org(self, items: list[Item]) -> list[Refusal]:
-        async with self._places:
-            found = [await self._item(item) for item in items]
+    def _unknown(self, items: list[Item]) -> list[Refusal]:
+        if self._settings.unknown_customer == "skip":
+            return []
+        return [
+            Refusal(item, "unknown_customer", f"no Stripe customer is known for {item.record.org_id}")
+            for item in items
+        ]
+
+    async def _customer(self, customer: str, items: list[Item]) -> list[Refusal]:
+        turn = self._turns.setdefault(customer, asyncio.Lock())
+        async with turn, self._places:
+            found = [await self._item(item, customer) for item in items]
         return [refusal for refusal in found if refusal is not None]
 
-    async def _item(self, item: Item) -> Refusal | None:
-        record, settings = item.record, self._settings
-        changes = [(meter, getattr(record, f"{meter.measure}_change")) for meter in settings.meters]
-        changes = [(meter, change) for meter, change in changes if change]
-        if not changes:
-            return None
-        customer = settings.customers.get(record.org_id)
-        if customer is None:
-            if settings.unknown_customer == "skip":
-                return None
-            return Refusal(item, "unknown_customer", f"no Stripe customer is named for {record.org_id}")
-        if problem := self._problem(record, min(change for _, change in changes)):
+    def _changes(self, record: BillingRecord) -> list[tuple[StripeMeter, int]]:
+        changes = [(meter, getattr(record, f"{meter.measure}_change")) for meter in self._settings.meters]
+        return [(meter, change) for meter, change in changes if change]
+
+    async def _item(self, item: Item, customer: str) -> Refusal | None:
+        changes = self._changes(item.record)
+        if problem := self._problem(item.record, min(change for _, change in changes)):
             return Refusal(item, *problem)
         for meter, change in changes:
             if refusal := await self._send(item, meter, change, customer):
                 return refusal
         return None
 
-    def _problem(self, record: BillingRecord, least: int) -> tuple[str, str] | None:
+    def _problem(self, record: BillingRecord, least: int) -> tuple[Reason, str] | None:
         age_ms = self._clock() - record.occurred_at_ms
         if age_ms > _OLDEST_MS:
             return "too_old", "Stripe takes no usage that is older than 35 days"
@@ -135,6 +146,7 @@ class StripeMeters:
 
     async def close(self) -> None:
         await self._connections.close_async()  # type: ignore[no-untyped-call]
+        await self._customers.close()
 
 
 def identifier_of(record: BillingRecord, meter: StripeMeter) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast, get_args
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -26,14 +26,26 @@ _DECODERS: dict[str, Callable[[bytes], MeteredEvent | GrantEvent]] = {
 Read = tuple[MeteredEvent | GrantEvent, bool]
 
 
+#: Why a record is refused, as letters and metrics have it.
+Reason = Literal[
+    "empty_value",
+    "undecodable",
+    "invalid_event",
+    "wrong_partition",
+    "invalid_command",
+    "invalid_correction",
+    "unknown_price_version",
+    "too_late",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 #: Reasons for which there is no event at all: the warehouse has no row of such a record either.
 UNREADABLE = frozenset({"empty_value", "undecodable", "invalid_event", "wrong_partition"})
 
 
 class Poison(Exception):
-    """A record that can never be applied. `reason` is one of a few stable words."""
+    """A record that can never be applied."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
 

@@ -21,6 +21,7 @@ from streams.batches import PartitionBatch
 from streams.dead_letters import DeadLetters
 from streams.lanes import Lanes
 from streams.metering.processor import Metering
+from streams.metering.reader import REASONS
 from streams.metering.store import FenceMissing, PartitionStore
 from streams.worker import Reader
 
@@ -53,7 +54,12 @@ class MeteringRole:
         self._producer = new_producer(kafka, max_request_size=4 * 1024 * 1024)
         await self._producer.start()
         letters = DeadLetters(
-            self._producer, f"{self.name}-{worker.instance}", clock.now_ms, worker.max_poison_permille
+            self._producer,
+            f"{self.name}-{worker.instance}",
+            clock.now_ms,
+            worker.max_poison_permille,
+            role=self.name,
+            reasons=REASONS,
         )
         self._metering = Metering(self._redis, letters, worker, kafka.partitions, reader.seek)
         self._watching = asyncio.create_task(self._watch_redis())

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from kit import kafka_access
 from kit.clock import Clock, now_ms
 from kit.redis_client import get_bytes
 from kit.settings import KafkaSettings
@@ -179,7 +180,7 @@ class Stores:
 
     async def bounds(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Return first offset and end of every partition of the topics."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap, group_id=None)
+        consumer = AIOKafkaConsumer(**kafka_access.options(self._kafka), group_id=None)
         await consumer.start()
         try:
             tps = [TopicPartition(t.name, p) for t in topics.ALL for p in range(self._kafka.partitions)]
@@ -199,7 +200,7 @@ class Stores:
                     fences[TopicPartition(topic.name, partition)] = max(fence, first)
         if not fences:
             return 0
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap, group_id=None)
+        consumer = AIOKafkaConsumer(**kafka_access.options(self._kafka), group_id=None)
         await consumer.start()
         try:
             oldest = await _first_timestamps(consumer, fences)

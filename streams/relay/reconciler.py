@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from kit import kafka_access
 from kit.clock import Clock
 from kit.publisher import Publisher
 from kit.settings import KafkaSettings
@@ -57,7 +58,7 @@ class Reconciler:
     async def _session(self) -> None:
         consumer = AIOKafkaConsumer(
             topics.RECONCILE_REQUESTS.name,
-            bootstrap_servers=self._kafka.bootstrap,
+            **kafka_access.options(self._kafka),
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from faust.types import TP
 
+from kit import kafka_access
 from kit.settings import KafkaSettings
 from streams.warehouse.plan import InsertPlan, Range, plan_of
 
@@ -31,7 +32,7 @@ async def reread(plan: InsertPlan, kafka: KafkaSettings) -> list[ConsumerRecord]
     repeats the same plan under the same token.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, group_id=None, auto_offset_reset="none", enable_auto_commit=False
+        **kafka_access.options(kafka), group_id=None, auto_offset_reset="none", enable_auto_commit=False
     )
     await consumer.start()
     try:

@@ -56,7 +56,12 @@ class WarehouseRole:
         self._producer = new_producer(kafka, max_request_size=4 * 1024 * 1024)
         await self._producer.start()
         letters = DeadLetters(
-            self._producer, f"{self.name}-{worker.instance}", clock.now_ms, worker.max_poison_permille
+            self._producer,
+            f"{self.name}-{worker.instance}",
+            clock.now_ms,
+            worker.max_poison_permille,
+            role=self.name,
+            reasons=("invalid_event",),
         )
         self._sink = Sink(self._connect, self._commit, reader.seek, letters, kafka.partitions)
 

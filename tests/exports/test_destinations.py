@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from ledger_entries import NOW_MS
 from pydantic import TypeAdapter
 from receivers import Hook, OpenMeter, Receiver, StripeMeters, serving
 
+from kit.settings import RedisSettings
 from kit.settings import exports as settings
 from schemas.billing import BillingRecord
 from schemas.events import encode
@@ -42,7 +44,7 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def made(told: dict[str, Any], now_ms: int = NOW_MS + 60_000) -> AsyncIterator[Destination]:
     adapter: TypeAdapter[settings.Destination] = TypeAdapter(settings.Destination)
-    destination = kinds.made(adapter.validate_python(told), lambda: now_ms)
+    destination = kinds.made(adapter.validate_python(told), lambda: now_ms, RedisSettings())
     try:
         yield destination
     finally:
@@ -91,6 +93,17 @@ async def test_stripe_gets_whole_numbers_under_ids_it_knows_again() -> None:
     assert receiver.torn == []
     assert receiver.kept["run-0.2.credits"]["payload"] == {"stripe_customer_id": "cus_0", "value": "-100"}
     assert sum(receiver.sums("credits").values()) == 20 * 227 - 5 * 100  # type: ignore[attr-defined]
+
+
+async def test_two_organisations_of_one_customer_are_not_called_for_at_once() -> None:
+    async with serving(StripeMeters(port(), {"credits"})) as receiver:
+        receiver.delay_s = 0.02
+        one = dict.fromkeys(CUSTOMERS, "cus_group")
+        async with made(stripe_at(receiver, customers=one)) as stripe:
+            # Side by side, as two partitions are.
+            some = [batch(records("acme", f"run-{n}", 4)) for n in range(2)]
+            assert await asyncio.gather(*map(stripe.deliver, some)) == [[], []]
+    assert len(receiver.kept) == receiver.requests == 8
 
 
 @pytest.mark.parametrize(

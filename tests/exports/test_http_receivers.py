@@ -220,6 +220,29 @@ async def test_what_may_have_reached_stripe_too_long_ago_is_not_sent_again_by_it
     one.kill()
 
 
+@pytest.mark.timeout(420)
+async def test_organisations_that_pay_elsewhere_do_not_stop_the_exporter(rig: Rig) -> None:
+    receiver, told = stripe()
+    one = Exporting(rig, "elsewhere", "elsewhere", {**told, "max_records": 100, "customers": {}})
+    found: list[str] = []
+
+    async def all_refused() -> bool:
+        read = [letter async for letter in letters(rig.kafka)]
+        found[:] = [letter.reason for letter in read if letter.worker.startswith("export-elsewhere/")]
+        return len(found) == 1_100
+
+    async with serving(receiver):
+        one.start()
+        await one.feed("some", 1_100)
+        await eventually(all_refused, "each is a dead letter")
+        status = await one.settled()
+
+    assert one.process is not None
+    assert one.process.poll() is None
+    assert (status["refused"], set(found), receiver.requests) == (1_100, {"unknown_customer"}, 0)
+    one.kill()
+
+
 # The last: what it leaves in the log is refused by every exporter that begins at its beginning.
 @pytest.mark.timeout(420)
 async def test_what_is_no_record_is_a_dead_letter_and_others_tenants_records_are_not_sent(rig: Rig) -> None:

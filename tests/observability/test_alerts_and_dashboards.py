@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from observed_rules import RULES, alerts
 
 from kit.metrics import registry
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "docker" / "prometheus" / "alerts.yaml"
 DASHBOARD = ROOT / "docs" / "dashboards" / "operations.json"
 
 _KNOWN = {name: metric for metric in registry.ALL for name in metric.exposed}
@@ -24,11 +23,6 @@ _ADDED = {"job", "instance", "le"}
 _SELECTOR = re.compile(r"\b(runmeter_\w+)(?:\{([^}]*)\})?")
 _GROUPED = re.compile(r"\bby \(([^)]*)\)")
 _MATCH = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
-
-
-def alerts() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
 
 
 def panels() -> list[dict[str, Any]]:

@@ -7,17 +7,25 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 from containers import free_ports
+from observed_rules import increasing
 from observed_stack import Observed
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import soon
 
-from kit.metrics import counter, registry
+from kit.clock import now_ms
+from kit.metrics import counter, registry, serving
 from kit.metrics.declared import Bound, Metric
 from stack import metrics_page
+from streams.dead_letters import DeadLetters, label_of
+from streams.exports import port
+from streams.exports.metrics import of
 
 ROOT = Path(__file__).parents[2]
 ROLES = (
@@ -56,6 +64,12 @@ def wrongs(role: str, text: str) -> list[str]:
     return wrong
 
 
+def unborn(role: str, text: str) -> list[str]:
+    """Return the counters whose increase an alert asks for and of which a role exposes no series."""
+    there = {f.name for f in text_string_to_metric_families(text) if f.samples}
+    return [m.name for m in increasing() if role in m.roles and m.name not in there]
+
+
 def _wrong_labels(metric: Metric, labels: dict[str, str]) -> list[str]:
     bounds = dict(metric.labels)
     own = {name: value for name, value in labels.items() if name != "le"}
@@ -78,6 +92,7 @@ def test_a_running_role_exposes_what_is_declared_for_it_and_nothing_else(
 
     assert answer.status_code == 200
     assert wrongs(role, answer.text) == []
+    assert unborn(role, answer.text) == []
 
 
 def test_reconcile_tells_completeness_freshness_and_difference(observed: Observed) -> None:
@@ -177,9 +192,36 @@ def test_metrics_are_made_from_declarations_only() -> None:
     assert made_elsewhere("from prometheus_client import Gauge as G\nG('x', 'y')") == ["G"]
 
 
+def test_a_counter_is_at_0_in_each_of_its_series_before_anything_happened() -> None:
+    made = CollectorRegistry()
+    counter(serving.ALERT_DELIVERIES, made)
+    counter(serving.ALERTS, made)
+
+    text = generate_latest(made).decode()
+
+    assert text.count("runmeter_console_api_alert_deliveries_total{") == 4
+    assert unborn("console_api", text) == []
+    assert "runmeter_console_api_alerts_total{" not in text, "the kinds are another registry's"
+
+
+def test_a_role_tells_its_letters_before_the_first() -> None:
+    producer = cast(AIOKafkaProducer, None)
+    DeadLetters(producer, "export-new/0", now_ms, 500, role="export-new", reasons=port.REASONS)
+    of("new")
+
+    text = generate_latest().decode()
+
+    for reason in port.REASONS:
+        assert f'runmeter_dead_letters_total{{reason="{reason}",role="export-new"}} 0.0' in text
+        assert f'runmeter_exports_refused_records_total{{destination="new",reason="{reason}"}} 0.0' in text
+    assert {label_of("status_422"), label_of("status_400")} == {"status_4xx"}
+    assert label_of("too_old") == "too_old"
+
+
 def test_what_is_not_declared_or_not_exposed_is_found() -> None:
     wrong = wrongs("relay", "# TYPE runmeter_new gauge\nrunmeter_new 1\n# TYPE runmeter_lag_records gauge\n")
 
     assert "runmeter_new is not declared" in wrong
     assert "runmeter_lag_records is not relay's" in wrong
     assert "runmeter_relay_outbox_batches is not exposed" in wrong
+    assert unborn("metering", "# TYPE runmeter_metering_seeks counter\n")[:1] == ["runmeter_dead_letters"]

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "tenant_id": "acme",
     "of": "requests",
     "conversation": "conv_1",
+    "provider": "stripe",
 }
 BUILDERS = [
     function

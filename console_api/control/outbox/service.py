@@ -64,7 +64,8 @@ async def resend(
 async def project(session: AsyncSession, kind: Projection, key: str, at_ms: int) -> None:
     """Have a projection written anew once the transaction commits.
 
-    `key` is a key's digest, an instance's id, `<tenant id>/<version>` of a book, or a schedule's tenant id.
+    `key` is a key's digest, an instance's id, `<tenant id>/<version>` of a book, a schedule's tenant id, or
+    `<org id>/<provider>` of a customer.
     """
     await project_many(session, kind, (key,), at_ms)
 

@@ -10,6 +10,7 @@ import msgspec
 from console_api.database.tables import (
     ApiKey,
     Connector,
+    Customer,
     Instance,
     InstanceConfig,
     Plan,
@@ -22,6 +23,7 @@ from schemas.directory import (
     ApiKeyRecord,
     ConnectorRecord,
     ConnectorsRecord,
+    CustomerRecord,
     InstanceRecord,
     InstanceStatus,
     KeyKind,
@@ -167,6 +169,11 @@ def book_write(row: PriceBookRow) -> Write:
 
 def schedule_write(row: PriceScheduleRow) -> Write:
     return Write(keys.price_schedule(row.tenant_id), row.version, _versioned(row.version, row.schedule))
+
+
+def customer_write(row: Customer) -> Write:
+    record = CustomerRecord(org_id=row.org_id, provider=row.provider, customer_ref=row.customer_ref)
+    return Write(keys.customer(row.provider, row.org_id), row.version, _versioned(row.version, record))
 
 
 def _versioned(version: int, record: msgspec.Struct) -> bytes:

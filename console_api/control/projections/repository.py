@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.projections.records import (
@@ -12,6 +12,7 @@ from console_api.control.projections.records import (
     Write,
     book_write,
     connectors_write,
+    customer_write,
     instance_write,
     key_write,
     schedule_write,
@@ -19,6 +20,7 @@ from console_api.control.projections.records import (
 from console_api.database.tables import (
     ApiKey,
     Connector,
+    Customer,
     Instance,
     InstanceConfig,
     KnowledgeSource,
@@ -135,3 +137,19 @@ async def schedule_writes(
     query = select(PriceScheduleRow).order_by(PriceScheduleRow.tenant_id).limit(limit)
     named = PriceScheduleRow.tenant_id > after if tenants is None else PriceScheduleRow.tenant_id.in_(tenants)
     return [(row.tenant_id, schedule_write(row)) for row in await session.scalars(query.where(named))]
+
+
+async def customer_writes(
+    session: AsyncSession, names: Sequence[str] | None = None, after: str = "", limit: int = 500
+) -> list[Placed]:
+    """Return customers by org and provider: those named `<org id>/<provider>`, or a page of all of them."""
+    place = tuple_(Customer.org_id, Customer.provider)
+    query = select(Customer).order_by(Customer.org_id, Customer.provider).limit(limit)
+    named = place > _pair(after) if names is None else place.in_([_pair(name) for name in names])
+    rows = await session.scalars(query.where(named))
+    return [(f"{row.org_id}/{row.provider}", customer_write(row)) for row in rows]
+
+
+def _pair(name: str) -> tuple[str, str]:
+    org_id, _, provider = name.rpartition("/")
+    return org_id, provider

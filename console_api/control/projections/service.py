@@ -87,6 +87,8 @@ class Projector:
                 return await repository.book_writes(session, names, limit=limit)
             case "price_schedule":
                 return await repository.schedule_writes(session, names, limit=limit)
+            case "customer":
+                return await repository.customer_writes(session, names, limit=limit)
 
     async def all(self) -> int:
         """Write every projection there is, a page at a time; return how many changed."""
@@ -96,6 +98,7 @@ class Projector:
             lambda session, after: repository.schedule_writes(session, None, after, _PAGE),
             lambda session, after: repository.instance_writes(session, None, after, _PAGE),
             lambda session, after: repository.key_writes(session, self._clock(), None, after, _PAGE),
+            lambda session, after: repository.customer_writes(session, None, after, _PAGE),
         )
         return sum([await self._every(page) for page in pages])
 

@@ -56,13 +56,14 @@ class Order(Base):
 
 
 class Customer(Base):
-    """Who an org is to a payment provider."""
+    """Who an org is to a payment provider. `version` grows with every change; it is projected."""
 
     __tablename__ = "customers"
 
     org_id: Mapped[Id] = mapped_column(ForeignKey("orgs.org_id"), primary_key=True)
     provider: Mapped[Word] = mapped_column(primary_key=True)
     customer_ref: Mapped[Name]
+    version: Mapped[int] = mapped_column(default=1)
 
 
 class Payment(Base):
