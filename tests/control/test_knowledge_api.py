@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -17,10 +17,7 @@ from control_world import NOW, World
 from knowledge_rig import SITE, TEXT, hear, kept_in, knowing, requests, sources, upload
 from redis.asyncio import Redis
 
-from console_api.control.plane import ControlPlane
-from console_api.knowledge.schedule import Schedule
 from kit.clock import new_id
-from kit.embeddings import LOCAL_MODEL
 
 
 @pytest.fixture
@@ -120,6 +117,39 @@ async def test_an_instance_has_so_many_sources_and_so_many_bytes(api: Api, world
         await api("POST", sources(world), SITE)
 
     assert (await api("POST", sources(world), SITE)).status == 409
+
+
+async def test_bytes_of_an_address_count_once_they_are_known(api: Api, world: World) -> None:
+    site = (await api("POST", sources(world), SITE)).body["source_id"]
+    await upload(api, bytes(20_000))
+    await hear(world, site, "ready", bytes=29_000)
+    await api("POST", sources(world, f"/{site}:resync"))
+
+    first, _, second = await requests(world)
+    assert (first.max_bytes, second.max_bytes) == (50_000, 30_000)  # its own may be as many again
+    shown = (await api("GET", sources(world))).body
+    assert (shown["sources"][1]["size_bytes"], shown["quota"]["bytes"]) == (29_000, 49_000)
+    await hear(world, site, "ready", version=2, bytes=30_000)
+    full = await api("POST", sources(world), {"kind": "url", "url": SITE["url"]})
+    assert (full.status, full.body["code"]) == (409, "knowledge_quota_reached")
+    await api("POST", sources(world, f"/{site}:resync"))
+    assert (await requests(world))[-1].max_bytes == 30_000
+
+
+async def test_a_suspended_instance_learns_nothing_until_it_is_resumed(api: Api, world: World) -> None:
+    made = (await api("POST", sources(world), TEXT)).body
+    await hear(world, made["source_id"], "ready")
+    at = sources(world, f"/{made['source_id']}")
+    await world.set_status("suspended")
+
+    assert (await api("POST", sources(world), SITE)).status == 409
+    assert (await upload(api, b"x"))[0] == 409
+    assert (await api("POST", f"{at}:resync")).status == 409
+    assert (await api("GET", at)).status == 200
+
+    await world.set_status("active")
+    assert (await api("POST", f"{at}:resync")).status == 202
+    assert (await api("DELETE", at)).status == 202
 
 
 async def test_viewers_look_and_do_not_touch(api: Api, world: World) -> None:
@@ -250,67 +280,13 @@ async def test_a_plan_says_how_much_an_instance_may_know(api: Api, world: World)
     quota = (await api("GET", sources(world))).body["quota"]
     assert (quota["max_sources"], quota["max_bytes"]) == (1, 100)
 
+    await hear(world, asked.source_id, "ready")
+    await world.put_plan(knowledge={"max_site_pages": 3})
+    await api("POST", sources(world, f"/{asked.source_id}:resync"))
+    assert (await requests(world))[-1].max_pages == 3  # as the plan is now
+
 
 async def test_a_plan_does_not_allow_more_than_the_installation(api: Api, world: World) -> None:
     await world.put_plan(knowledge={"max_sources": 4_000})
 
     assert (await api("GET", sources(world))).body["quota"]["max_sources"] == 3
-
-
-def schedule(world: World, model: str = LOCAL_MODEL) -> Schedule:
-    return Schedule(cast(ControlPlane, world), model, 60)
-
-
-async def test_a_site_is_read_anew_when_its_time_has_come_and_once(api: Api, world: World) -> None:
-    site = {**SITE, "resync_hours": 24}
-    source_id = (await api("POST", sources(world), site)).body["source_id"]
-    await hear(world, source_id, "ready", model=LOCAL_MODEL)
-    assert await schedule(world).turn(models=True) == 0
-
-    world.clock.at_ms += 24 * 3_600_000 + 10
-
-    assert await schedule(world).turn(models=True) == 1
-    assert await schedule(world).turn(models=True) == 0
-    assert [asked.version for asked in await requests(world)] == [1, 2]
-    shown = (await api("GET", sources(world, f"/{source_id}"))).body
-    assert (shown["status"], shown["next_sync_ms"]) == ("queued", 0)
-    assert await hear(world, source_id, "failed", version=2, error_code="unreachable")
-    shown = (await api("GET", sources(world, f"/{source_id}"))).body
-    assert shown["next_sync_ms"] == NOW + 5 + 24 * 3_600_000  # a failure is tried again, too
-
-
-async def test_how_often_a_site_is_read_anew_can_be_changed(api: Api, world: World) -> None:
-    site = (await api("POST", sources(world), SITE)).body["source_id"]
-    text = (await api("POST", sources(world), TEXT)).body["source_id"]
-
-    changed = await api("PATCH", sources(world, f"/{site}"), {"resync_hours": 2})
-
-    assert (changed.status, changed.body["next_sync_ms"]) == (200, NOW + 2 * 3_600_000)
-    never = await api("PATCH", sources(world, f"/{site}"), {"resync_hours": 0})
-    assert never.body["next_sync_ms"] == 0
-    assert (await api("PATCH", sources(world, f"/{text}"), {"resync_hours": 2})).status == 409
-    assert (await api("PATCH", sources(world, f"/{site}"), {"resync_hours": 2}, role="viewer")).status == 403
-    assert (await api("POST", sources(world), {**TEXT, "resync_hours": 2})).status == 422
-
-
-async def test_a_new_embedding_model_has_every_source_embedded_anew_once(api: Api, world: World) -> None:
-    source_id = (await api("POST", sources(world), TEXT)).body["source_id"]
-    await hear(world, source_id, "ready", model=LOCAL_MODEL)
-
-    assert await schedule(world, "new-model").turn(models=False) == 0
-    assert await schedule(world, "new-model").turn(models=True) == 1
-    await hear(world, source_id, "ready", version=2, model=LOCAL_MODEL)  # a worker with another setting
-
-    assert await schedule(world, "new-model").turn(models=True) == 0
-    assert [asked.version for asked in await requests(world)] == [1, 2]
-
-
-async def test_an_instance_that_has_ended_learns_nothing_any_more(api: Api, world: World) -> None:
-    source_id = (await api("POST", sources(world), {**SITE, "resync_hours": 1})).body["source_id"]
-    await hear(world, source_id, "ready", model=LOCAL_MODEL)
-    await world.set_status("ended")
-    world.clock.at_ms += 3_600_010
-
-    await schedule(world, "new-model").turn(models=True)
-
-    assert [asked.version for asked in await requests(world)] == [1]
