@@ -187,7 +187,7 @@ class Pipeline:
         settings = self._settings
         job = Job(
             items=files.items,
-            kind="qa" if request.kind == "qa" else "documents",
+            kind=request.kind if request.kind in ("text", "qa") else "documents",
             max_pages=settings.max_pages,
             max_text_chars=settings.max_text_chars,
             max_unpacked_bytes=settings.max_file_bytes * 4,

@@ -90,7 +90,8 @@ def _item(item: Item, job: Job, out: BinaryIO, begin: int, room: int) -> Gave:
 
     path = Path(item.path)
     try:
-        found = pages(path, detect(path, job.max_unpacked_bytes), job.max_pages)
+        kind = "text" if job.kind == "text" else detect(path, job.max_unpacked_bytes)
+        found = pages(path, kind, job.max_pages)
     except (SourceFailed, MemoryError):
         raise
     except Exception as error:

@@ -19,7 +19,11 @@ _OFFICE: dict[str, FileType] = {
     "ppt/presentation.xml": "pptx",
     "xl/workbook.xml": "xlsx",
 }
-_HTML = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+#: At the start, where a page has it: texts about HTML name these tags, too.
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<\?xml[^>]*>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|title|meta)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 #: What begins like text and is none that anybody would want to read.
 _NOT_TEXT = (b"{\\rtf", b"%!PS")
@@ -41,7 +45,7 @@ def detect(path: Path, max_unpacked_bytes: int) -> FileType:
         # Office wraps what has a password into the container of its old formats.
         code = "encrypted" if _ENCRYPTED_STREAM in path.read_bytes() else "unsupported_type"
         raise SourceFailed(code)
-    if _HTML.search(head[:4_096]):
+    if _HTML.match(head):
         return "html"
     if head.startswith(_NOT_TEXT) or (not head.startswith(_BOMS) and _CONTROL.search(head)):
         raise SourceFailed("unsupported_type")

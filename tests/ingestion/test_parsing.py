@@ -110,6 +110,43 @@ async def test_a_web_page_is_read_without_what_surrounds_it(tmp_path: Path) -> N
     assert found.chunks[0].title == "Warranty"
 
 
+ABOUT_HTML = "# Pages\n\nA page has a `<head>` and a <body>:\n\n<html><body><p>Hello.</p></body></html>"
+
+
+@pytest.mark.parametrize("kind", ["documents", "text"])
+async def test_a_text_about_html_is_read_as_it_stands(tmp_path: Path, kind: str) -> None:
+    found = await read(tmp_path, ABOUT_HTML.encode(), kind=kind)
+
+    text = "\n".join(chunk.text for chunk in found.chunks)
+    assert all(word in text for word in ("`<head>`", "<body>:", "<p>Hello.</p>"))
+    assert found.chunks[-1].section == "Pages"
+
+
+async def test_a_text_is_one_even_if_it_is_nothing_but_html(tmp_path: Path) -> None:
+    found = await read(tmp_path, b"<html><body><p>Hello there.</p></body></html>", kind="text")
+
+    assert found.chunks[0].text.startswith("<html>")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\ufeff\n",
+        '<?xml version="1.0"?>\n<!-- made <body> by hand -->\n<!DOCTYPE html PUBLIC "x">',
+        "<!doctype html>",
+    ],
+)
+async def test_a_page_is_one_by_how_it_begins(tmp_path: Path, before: str) -> None:
+    page = (
+        f"{before}<html><head><title>Hours</title></head><body><p>Open from nine to five.</p></body></html>"
+    )
+
+    found = await read(tmp_path, page.encode())
+
+    assert found.chunks[0].text == "Open from nine to five."
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 async def test_text_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     said = "Größe und Maße der Möbel: für überall, wo Höhe zählt. Die Bücher stehen schön über den Türen."
