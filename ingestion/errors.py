@@ -9,7 +9,7 @@ REMEDIES: Mapping[str, str] = {
     "corrupt": "The file is damaged or cut off; save it anew and upload it again.",
     "empty": "There is nothing in it; check that you chose the right file.",
     "too_large": "It is larger than allowed once it is unpacked; split it into parts.",
-    "unsupported_type": "Files of this type are not read; use PDF, Word, Excel, PowerPoint, HTML or text.",
+    "unsupported_type": "This type of file is not read; use PDF, Word, Excel, PowerPoint, HTML, CSV or text.",
     "no_text": "No text was found in it; if it is a scan, run text recognition first.",
     "no_room": "It is larger than what your plan has room for; delete a source, or choose a larger plan.",
     "timeout": "It took too long to read; split it into parts.",

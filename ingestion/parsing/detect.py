@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from ingestion.errors import SourceFailed
 
-FileType = Literal["pdf", "docx", "pptx", "xlsx", "html", "text"]
+FileType = Literal["pdf", "docx", "pptx", "xlsx", "html", "csv", "text"]
 
 _HEAD = 65_536
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -28,11 +29,15 @@ _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 #: What begins like text and is none that anybody would want to read.
 _NOT_TEXT = (b"{\\rtf", b"%!PS")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_CSV = (".csv", ".tsv")
 _MAX_PARTS = 10_000
 
 
-def detect(path: Path, max_unpacked_bytes: int) -> FileType:
-    """Return a file's type. Raises `SourceFailed` for one that is not read, and why."""
+def detect(path: Path, max_unpacked_bytes: int, names: Sequence[str] = ()) -> FileType:
+    """Return a file's type. Raises `SourceFailed` for one that is not read, and why.
+
+    Its names only tell a table from other texts.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head.strip():
@@ -49,7 +54,7 @@ def detect(path: Path, max_unpacked_bytes: int) -> FileType:
         return "html"
     if head.startswith(_NOT_TEXT) or (not head.startswith(_BOMS) and _CONTROL.search(head)):
         raise SourceFailed("unsupported_type")
-    return "text"
+    return "csv" if any(name.lower().endswith(_CSV) for name in names) else "text"
 
 
 def _office(path: Path, max_unpacked_bytes: int) -> FileType:
