@@ -44,6 +44,7 @@ async def test_every_piece_of_a_long_sheet_names_the_columns(tmp_path: Path) -> 
         (b"\xef\xbb\xbf" + as_csv(), "prices.csv"),
         (as_csv(";").replace(b"Article", b'"Article"'), "prices.csv"),
     ],
+    ids=["commas", "semicolons", "tabs", "marked", "quoted"],
 )
 async def test_a_csv_is_the_table_that_a_sheet_is(tmp_path: Path, data: bytes, name: str) -> None:
     found = await read(tmp_path, data, names=[name])
