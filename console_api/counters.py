@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from metering.settling import changes_of
 from metering.totals import COUNTERS, ZERO, Totals
 
 #: The order `HMGET` is asked in.
@@ -41,8 +42,7 @@ NO_WALLET = Wallet(0, 0, 0, 0)
 
 def changes(fields: Mapping[bytes, bytes]) -> list[tuple[int, int]]:
     """Return the `(at_ms, delta_micro)` that time alone will change the balance by, in order."""
-    pairs = (part.split(b":") for part in fields.get(b"schedule", b"").split(b";") if part)
-    return [(int(at_ms), int(delta)) for at_ms, delta in pairs]
+    return changes_of(fields.get(b"schedule"))
 
 
 def wallet(fields: Mapping[bytes, bytes], holds: Iterable[bytes], now_ms: int) -> Wallet:

@@ -1,7 +1,9 @@
 """Requests from Kafka: so many at once, a source's newest only, committed when they are done.
 
-The offset of a partition is committed up to its oldest request that is not done. A worker that dies leaves
-what it had begun to the next one, which begins it anew.
+What has no slot yet waits here, and reading goes on: a deletion is done at once, and sites, which may take a
+quarter of an hour each, leave a slot to the others. The offset of a partition is committed up to its oldest
+request that is not done, whether it waits or is worked on. A worker that dies leaves all of these to the next
+one, which begins them anew.
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -32,14 +37,27 @@ log = logging.getLogger(__name__)
 GROUP = "runmeter-ingestion"
 _POLL_MS = 250
 _RETRY_S = 1.0
+#: Requests that are read and have no slot yet; a few kilobytes each.
+_MAX_WAITING = 1_000
+_MAX_DELETIONS = 16
+
+_Lane = Literal["deletion", "site", "other"]
 
 
 @dataclass(eq=False)
 class _Work:
+    """A request that is not done; without a task it waits."""
+
     partition: TopicPartition
     offset: int
     request: IngestionRequest
     task: asyncio.Task[None] | None = None
+
+    @property
+    def lane(self) -> _Lane:
+        if self.request.action == "delete":
+            return "deletion"
+        return "site" if self.request.kind == "site" else "other"
 
 
 class Consumer(ConsumerRebalanceListener):
@@ -59,6 +77,8 @@ class Consumer(ConsumerRebalanceListener):
         self._settings = settings
         self._clock = clock
         self._work: set[_Work] = set()
+        #: Those of them that have no slot, in the order they came in.
+        self._waiting: list[_Work] = []
         self._newest: dict[str, _Work] = {}
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -101,13 +121,15 @@ class Consumer(ConsumerRebalanceListener):
                     await consumer.stop()
 
     async def _turn(self, consumer: AIOKafkaConsumer) -> None:
-        free = self._settings.concurrency - len(self._work)
-        if free > 0:
-            found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=free)
+        room = _MAX_WAITING - len(self._waiting)
+        if room > 0:
+            timeout_ms = 0 if self._waiting else _POLL_MS
+            found = await consumer.getmany(timeout_ms=timeout_ms, max_records=room)
             for partition, records in found.items():
                 for record in records:
-                    await self._begin(partition, record)
-        else:
+                    await self._hear(partition, record)
+        self._begin()
+        if self._waiting:
             tasks = [work.task for work in self._work if work.task]
             await asyncio.wait(tasks, timeout=_POLL_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
         if self._fault is not None:
@@ -125,7 +147,7 @@ class Consumer(ConsumerRebalanceListener):
                 done = min([await consumer.position(partition), *begun])
                 metrics.LAG.labels("ingestion", partition.topic, partition.partition).set(max(0, end - done))
 
-    async def _begin(self, partition: TopicPartition, record: ConsumerRecord) -> None:
+    async def _hear(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         self._next[partition] = record.offset + 1
         try:
             request = msgspec.json.decode(record.value or b"", type=IngestionRequest)
@@ -141,8 +163,28 @@ class Consumer(ConsumerRebalanceListener):
         work = _Work(partition, record.offset, request)
         self._work.add(work)
         self._newest[request.source_id] = work
-        work.task = asyncio.create_task(self._pipeline.handle(request))
-        work.task.add_done_callback(lambda task: self._ended(work, task))
+        self._waiting.append(work)
+
+    def _begin(self) -> None:
+        """Begin what there are slots for, in the order it came in."""
+        begun = Counter(work.lane for work in self._work if work.task)
+        left = []
+        for work in self._waiting:
+            if self._has_slot(work.lane, begun):
+                begun[work.lane] += 1
+                work.task = asyncio.create_task(self._pipeline.handle(work.request))
+                work.task.add_done_callback(partial(self._ended, work))
+            else:
+                left.append(work)
+        self._waiting = left
+
+    def _has_slot(self, lane: _Lane, begun: Counter[_Lane]) -> bool:
+        if lane == "deletion":
+            return begun[lane] < _MAX_DELETIONS
+        slots = self._settings.concurrency
+        if lane == "site" and begun[lane] >= max(1, slots - 1):
+            return False
+        return begun["site"] + begun["other"] < slots
 
     def _ended(self, work: _Work, task: asyncio.Task[None]) -> None:
         self._forget(work)
@@ -173,9 +215,11 @@ class Consumer(ConsumerRebalanceListener):
         self._committed.update(news)
 
     async def _drop(self, works: Iterable[_Work]) -> None:
-        tasks = [work.task for work in works if work.task is not None]
-        await ended(*tasks)
-        for work in works:
+        dropped = set(works)
+        # First: what waits must not begin while others end.
+        self._waiting = [work for work in self._waiting if work not in dropped]
+        await ended(*[work.task for work in dropped if work.task is not None])
+        for work in dropped:
             self._forget(work)
 
     async def _bury(self, record: ConsumerRecord, detail: str) -> None:

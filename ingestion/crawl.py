@@ -1,10 +1,15 @@
-"""A site's pages, politely: robots.txt decides, one request at a time, so deep and so many at most."""
+"""A site's pages, politely: robots.txt decides, one request at a time, so deep and so many at most.
+
+The site is the host that its first page leads to, whose robots.txt counts. It decides on where pages lead,
+too, before that is asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -16,7 +21,8 @@ from ingestion.errors import SourceFailed
 from kit.safe_http import Fetched, FetchFailed, SafeHttp
 
 _SITEMAP = re.compile(rb"<(urlset|sitemapindex)\b")
-_LOC = re.compile(r"<loc>\s*([^<\s]+)\s*</loc>", re.IGNORECASE)
+_LOC = re.compile(r"<loc>\s*(?:<!\[CDATA\[\s*([^<>\s]+?)\s*\]\]>|([^<\s]+))\s*</loc>", re.IGNORECASE)
+_GZIP = b"\x1f\x8b"
 _MAX_ROBOTS_BYTES = 512_000
 _MAX_SITEMAP_BYTES = 10_485_760
 _MAX_SITEMAPS = 10
@@ -40,31 +46,31 @@ class Crawl:
     timeout_s: float
     user_agent: str
     errors: list[str] = field(default_factory=list)
+    _host: str = field(init=False, default="")
+    _robots: Protego = field(init=False)
 
     async def pages(self) -> AsyncIterator[Fetched]:
         """Yield the site's pages, the first one first. Raises `SourceFailed`, `FetchFailed` for that."""
-        robots = await self._robots()
-        if not robots.can_fetch(self.start, self.user_agent):
-            raise SourceFailed("robots_refused")
-        delay_s = min(max(self.delay_s, float(robots.crawl_delay(self.user_agent) or 0)), _MAX_DELAY_S)
         ends = time.monotonic() + self.timeout_s
-        first = await self.http.get(self.start)
-        host = urlsplit(first.url).netloc
+        await self._enter(self.start)
+        first = await self.http.get(self.start, led=self._enter)
+        asked = float(self._robots.crawl_delay(self.user_agent) or 0)
+        delay_s = min(max(self.delay_s, asked), _MAX_DELAY_S)
         seen = {_plain(self.start), _plain(first.url)}
         given = 0
         if not _is_sitemap(first):
             given = 1
             yield first
-        queue = [(url, 1) for url in await self._begin(first, robots, host)]
+        queue = [(url, 1) for url in await self._begin(first)]
         while queue and given < self.max_pages and time.monotonic() < ends:
             url, depth = queue.pop(0)
-            if _plain(url) in seen or urlsplit(url).netloc != host or len(seen) > _MAX_SEEN:
+            if _plain(url) in seen or urlsplit(url).netloc != self._host or len(seen) > _MAX_SEEN:
                 continue
             seen.add(_plain(url))
-            if not robots.can_fetch(url, self.user_agent):
+            if not self._may(url):
                 continue
             await asyncio.sleep(delay_s)
-            page = await self._page(url, host)
+            page = await self._page(url)
             if page is None or (_plain(page.url) in seen and _plain(page.url) != _plain(url)):
                 continue
             seen.add(_plain(page.url))
@@ -73,22 +79,39 @@ class Crawl:
             if depth < self.max_depth and len(queue) < _MAX_QUEUE:
                 queue += [(link, depth + 1) for link in await links(page)]
 
-    async def _begin(self, first: Fetched, robots: Protego, host: str) -> list[str]:
+    async def _enter(self, url: str) -> None:
+        """Learn what a host allows before the first page there is asked for. Raises `SourceFailed`."""
+        host = urlsplit(url).netloc
+        if not self._host or host != self._host:
+            self._host, self._robots = host, await self._rules(url)
+        if not self._may(url):
+            raise SourceFailed("robots_refused")
+
+    async def _stay(self, url: str) -> None:
+        """Raise `FetchFailed` when a page leads to where this crawl does not go."""
+        if urlsplit(url).netloc != self._host:
+            raise FetchFailed("elsewhere", "The page leads to another site; add that as one of its own.")
+        if not self._may(url):
+            raise FetchFailed("robots_refused", "The page leads to one that robots.txt does not want read.")
+
+    def _may(self, url: str) -> bool:
+        return bool(self._robots.can_fetch(url, self.user_agent))
+
+    async def _begin(self, first: Fetched) -> list[str]:
         """Return where to go from the first page: what sitemaps list, else what it links to."""
         if _is_sitemap(first):
-            return await self._sitemaps([first.url], host)
+            return await self._sitemaps([first.url])
         if not self.max_depth:
             return []
-        listed = await self._sitemaps(list(robots.sitemaps) or [urljoin(first.url, "/sitemap.xml")], host)
+        named = list(self._robots.sitemaps) or [urljoin(first.url, "/sitemap.xml")]
+        listed = await self._sitemaps(named)
         return [*listed, *await links(first)]
 
-    async def _page(self, url: str, host: str) -> Fetched | None:
+    async def _page(self, url: str) -> Fetched | None:
         try:
-            page = await self.http.get(url)
+            page = await self.http.get(url, led=self._stay)
         except FetchFailed as failed:
             self._error(url, str(failed))
-            return None
-        if urlsplit(page.url).netloc != host:
             return None
         if not any(
             page.content_type.startswith(kind) for kind in _READ_TYPES if kind or not page.content_type
@@ -96,9 +119,9 @@ class Crawl:
             return None
         return page
 
-    async def _robots(self) -> Protego:
+    async def _rules(self, url: str) -> Protego:
         try:
-            found = await self.http.get(urljoin(self.start, "/robots.txt"), _MAX_ROBOTS_BYTES)
+            found = await self.http.get(urljoin(url, "/robots.txt"), _MAX_ROBOTS_BYTES)
         except FetchFailed as failed:
             if failed.code in ("address_refused", "bad_address", "unknown_host"):
                 raise
@@ -108,21 +131,21 @@ class Crawl:
             raise SourceFailed("robots_unavailable") from failed
         return Protego.parse(found.body.decode(errors="replace"))
 
-    async def _sitemaps(self, urls: list[str], host: str) -> list[str]:
+    async def _sitemaps(self, urls: list[str]) -> list[str]:
         """Return the pages of sitemaps, and of those that they list."""
         found: list[str] = []
         for _ in range(_MAX_SITEMAPS):
             if not urls or len(found) >= self.max_pages:
                 break
             url = urls.pop(0)
-            if urlsplit(url).netloc != host:
+            if urlsplit(url).netloc != self._host:
                 continue
             try:
                 answer = await self.http.get(url, _MAX_SITEMAP_BYTES)
             except FetchFailed:
                 continue
-            text = answer.body.decode(errors="replace")
-            located = [loc.replace("&amp;", "&") for loc in _LOC.findall(text)]
+            text = _unpacked(answer.body, _MAX_SITEMAP_BYTES).decode(errors="replace")
+            located = [literal or loc.replace("&amp;", "&") for literal, loc in _LOC.findall(text)]
             if "<sitemapindex" in text:
                 urls += located
             else:
@@ -147,7 +170,17 @@ class _Links(HTMLParser):
 
 
 def _is_sitemap(page: Fetched) -> bool:
-    return bool(_SITEMAP.search(page.body[:4_096]))
+    return bool(_SITEMAP.search(_unpacked(page.body, 4_096)))
+
+
+def _unpacked(body: bytes, most: int) -> bytes:
+    """Return the beginning of what is in a body, which for sitemaps may be a gzip file."""
+    if not body.startswith(_GZIP):
+        return body[:most]
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, most)
+    except zlib.error:
+        return b""
 
 
 async def links(page: Fetched) -> list[str]:

@@ -15,7 +15,7 @@ from kit.safe_http import Fetched, FetchFailed, FetchLimits, Resolve, SafeHttp, 
 from kit.settings import IngestionSettings
 from schemas.ingestion import IngestionRequest
 
-_TOO_MUCH = "The site's pages are larger than allowed together; this one and the rest were left out."
+_TOO_MUCH = "The pages are together larger than there is room for; this one and the rest were left out."
 
 
 class Files(Struct, frozen=True):
@@ -23,6 +23,7 @@ class Files(Struct, frozen=True):
 
     items: list[Item]
     page_errors: list[str]
+    bytes: int
 
 
 class Fetcher:
@@ -39,13 +40,23 @@ class Fetcher:
         """Return a request's files. Raises `SourceFailed`."""
         try:
             if request.kind == "url":
-                async with self._http() as http:
-                    return Files([_keep(await http.get(request.url), request.title, folder, 0)], [])
+                return await self._url(request, folder)
             if request.kind == "site":
                 return await self._site(request, folder, progress)
         except FetchFailed as failed:
             raise SourceFailed(failed.code, str(failed)) from failed
         return await self._blob(request, folder)
+
+    async def _url(self, request: IngestionRequest, folder: Path) -> Files:
+        most = self._settings.max_fetch_bytes
+        async with self._http() as http:
+            try:
+                page = await http.get(request.url, min(most, request.max_bytes or most))
+            except FetchFailed as failed:
+                if failed.code == "too_large" and 0 < request.max_bytes < most:
+                    raise SourceFailed("no_room") from failed
+                raise
+        return Files([_keep(page, request.title, folder, 0)], [], len(page.body))
 
     async def forget(self, request: IngestionRequest) -> None:
         """Delete the bytes of a source."""
@@ -61,12 +72,13 @@ class Fetcher:
             raise SourceFailed("empty")
         if size > self._settings.max_file_bytes:
             raise SourceFailed("too_large")
-        return Files([Item(path=str(path), title=request.title, url=request.url)], [])
+        return Files([Item(path=str(path), title=request.title, url=request.url)], [], size)
 
     async def _site(self, request: IngestionRequest, folder: Path, progress: Progress) -> Files:
         settings = self._settings
         items: list[Item] = []
-        room = settings.max_file_bytes
+        most = settings.max_file_bytes
+        most = room = min(most, request.max_bytes or most)
         async with self._http() as http:
             crawl = Crawl(
                 http,
@@ -78,15 +90,15 @@ class Fetcher:
                 settings.user_agent,
             )
             async for page in crawl.pages():
-                room -= len(page.body)
-                if room < 0:
+                if len(page.body) > room:
                     crawl.errors.append(f"{page.url[:300]}: {_TOO_MUCH}")
                     break
+                room -= len(page.body)
                 items.append(_keep(page, "", folder, len(items)))
                 await progress.moved("fetching", len(items), 0, "pages")
         if not items:
             raise SourceFailed("no_pages", page_errors=tuple(crawl.errors))
-        return Files(items, crawl.errors)
+        return Files(items, crawl.errors, most - room)
 
     def _http(self) -> SafeHttp:
         settings = self._settings

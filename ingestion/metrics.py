@@ -12,7 +12,7 @@ from kit.vectors.port import Generation
 Ended = Literal["ready", "failed", "deleted"]
 _ENDED: tuple[Ended, ...] = ("ready", "failed", "deleted")
 
-#: At the setting's `concurrency` all others wait.
+#: At the setting's `concurrency` all others but deletions wait.
 WORKING = gauge(registry.SOURCES_WORKING)
 #: A store, a model, Redis or Kafka was away for a moment.
 RETRIES = counter(registry.SOURCE_RETRIES)

@@ -141,13 +141,17 @@ class Pipeline:
         if known is not None and known.version >= request.version:
             await self._ready(progress, known, [])
             return
-        await _until_done(lambda: self._usage.check(request))
+        # The least it can come to: a word, on a page.
+        least = Used(self._embedder.model, tokens=1, pages=1)
+        await _until_done(lambda: self._usage.check(request, least))
         await progress.moved("fetching")
         with tempfile.TemporaryDirectory(prefix="ingestion-") as folder:
             files = await self._fetcher.fetch(request, Path(folder), progress)
             parsed = await self._parse(request, files, Path(folder), progress)
         attempt.used.pages = parsed.pages
-        await self._embed(attempt, known, parsed.chunks, progress)
+        reuse = await _until_done(lambda: Reuse.of(self._store, known, self._embedder.model))
+        await self._check_price(request, parsed, reuse)
+        await self._embed(attempt, reuse, parsed.chunks, progress)
         await progress.moved("indexing", len(parsed.chunks), len(parsed.chunks), "chunks")
         await _until_done(lambda: self._usage.publish(request, attempt.used))
         whole = replace(
@@ -160,9 +164,11 @@ class Pipeline:
         # From here on nothing of it may be taken back.
         attempt.written = False
         metrics.indexed(whole)
-        await self._ready(progress, whole, [*files.page_errors, *parsed.page_errors])
+        await self._ready(progress, whole, [*files.page_errors, *parsed.page_errors], files.bytes)
 
-    async def _ready(self, progress: Progress, made: Generation, page_errors: list[str]) -> None:
+    async def _ready(
+        self, progress: Progress, made: Generation, page_errors: list[str], size_bytes: int = 0
+    ) -> None:
         await progress.tell(
             "ready",
             done=made.chunks,
@@ -171,6 +177,7 @@ class Pipeline:
             counts=(made.pages, made.chunks, made.tokens),
             model=made.model,
             page_errors=page_errors,
+            size_bytes=size_bytes,
         )
         metrics.ended("ready")
 
@@ -180,7 +187,7 @@ class Pipeline:
         settings = self._settings
         job = Job(
             items=files.items,
-            kind="qa" if request.kind == "qa" else "documents",
+            kind=request.kind if request.kind in ("text", "qa") else "documents",
             max_pages=settings.max_pages,
             max_text_chars=settings.max_text_chars,
             max_unpacked_bytes=settings.max_file_bytes * 4,
@@ -203,12 +210,20 @@ class Pipeline:
             failed.page_errors = (*files.page_errors, *failed.page_errors)
             raise
 
-    async def _embed(
-        self, attempt: Attempt, read: Generation | None, chunks: list[Chunk], progress: Progress
-    ) -> None:
+    async def _check_price(self, request: IngestionRequest, parsed: Parsed, reuse: Reuse) -> None:
+        """Refuse what the instance cannot pay before any of it is used. Raises `SourceFailed`."""
+
+        def counted() -> int:
+            texts = map(embedded_text, parsed.chunks)
+            new = (text for text in texts if reuse.vector(text) is None)
+            return sum(tokens.count(text, self._embedder.model) for text in new)
+
+        expected = Used(self._embedder.model, await asyncio.to_thread(counted), parsed.pages)
+        await _until_done(lambda: self._usage.check(request, expected))
+
+    async def _embed(self, attempt: Attempt, reuse: Reuse, chunks: list[Chunk], progress: Progress) -> None:
         """Write the chunks with their vectors: what is read now already has some of them."""
         size = self._embedder.batch_texts
-        reuse = await _until_done(lambda: Reuse.of(self._store, read, self._embedder.model))
         for begin in range(0, len(chunks), size):
             await progress.moved("embedding", begin, len(chunks), "chunks")
             batch = chunks[begin : begin + size]

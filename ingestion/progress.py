@@ -80,6 +80,7 @@ class Progress:
         model: str = "",
         error: tuple[str, str] = ("", ""),
         page_errors: Sequence[str] = (),
+        size_bytes: int = 0,
     ) -> None:
         """Tell it; `counts` are pages, chunks and tokens. Returns when it is durable."""
         self._seq += 1
@@ -102,6 +103,7 @@ class Progress:
             pages=counts[0],
             chunks=counts[1],
             tokens=counts[2],
+            bytes=size_bytes,
             model=model,
             error_code=error[0],
             error=error[1][:_TEXT],

@@ -40,7 +40,7 @@ async def serve() -> int:
         Fetcher(blobs.open_blobs(), settings),
         embedder,
         store,
-        MeteredUsage(redis, publisher, clock.now_ms),
+        MeteredUsage(redis, publisher, kafka.partitions, clock.now_ms),
         publish_to(publisher),
         settings=settings,
         clock=clock.now_ms,

@@ -4,6 +4,9 @@ One run of channel `console` for each version of a source, at the prices in forc
 model call, the tokens embedded by the embedding model, and one call of the tool `knowledge_pages` for each
 `PAGES_PER_CALL` pages begun. All ids are functions of the request, so telling it again, by whatever worker,
 changes nothing. What fails is charged what it used until then, which is nothing before it is embedded.
+
+An instance that is not active, or cannot pay, is refused before anything is fetched; what was parsed has a
+price, and is refused by that before the first of it is embedded.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 from redis.asyncio import Redis
 
+from ingestion.credits import payable
 from ingestion.errors import SourceFailed
 from kit import projections
 from kit.clock import Clock
@@ -21,12 +25,19 @@ from kit.publisher import Publisher
 from metering.price_schedule import PriceSchedule, version_at
 from metering.prices import PriceBook, worst_case
 from schemas import keys, topics
+from schemas.directory import InstanceRecord
 from schemas.events import RunEvent, TokenEvent, ToolCallEvent
 from schemas.ingestion import IngestionRequest
+from schemas.partitioning import partition_of
 
 #: What price books call pages, and how many one call of it stands for.
 PAGES_TOOL = "knowledge_pages"
 PAGES_PER_CALL = 50
+
+_CAPPED = (
+    "The instance's daily or monthly cap on spending leaves too little for it; raise the cap, or wait until "
+    "the day or month is over, and have it read again."
+)
 
 
 @dataclass
@@ -41,8 +52,11 @@ class Used:
 class Usage(Protocol):
     """Where usage goes."""
 
-    async def check(self, request: IngestionRequest) -> None:
-        """Raise `SourceFailed` when it could not be charged, `NotProjectedYet` when it cannot be now."""
+    async def check(self, request: IngestionRequest, expected: Used) -> None:
+        """Raise `SourceFailed` when the instance may not use that much, or could not be charged for it.
+
+        Raises `NotProjectedYet` when it cannot be told now.
+        """
 
     async def publish(self, request: IngestionRequest, used: Used, error_code: str = "") -> None:
         """Return when the usage is durable; with an error code it is that of an attempt that failed."""
@@ -51,13 +65,29 @@ class Usage(Protocol):
 class MeteredUsage:
     """Usage on the topics that the metering worker reads."""
 
-    def __init__(self, redis: Redis, publisher: Publisher, clock: Clock) -> None:
+    def __init__(self, redis: Redis, publisher: Publisher, partitions: int, clock: Clock) -> None:
         self._redis = redis
         self._publisher = publisher
+        self._partitions = partitions
         self._clock = clock
 
-    async def check(self, request: IngestionRequest) -> None:
-        await self._version(request)
+    async def check(self, request: IngestionRequest, expected: Used) -> None:
+        version = await self._version(request)
+        price = await self._price(version, expected, _page_calls(expected))
+        blob = await projections.get(self._redis, keys.instance(request.instance_id))
+        instance = msgspec.json.decode(blob, type=InstanceRecord) if blob else None
+        if instance is None or instance.status in ("suspended", "ended"):
+            raise SourceFailed("instance_inactive")
+        found = await payable(
+            self._redis,
+            partition_of(request.org_id, self._partitions),
+            instance,
+            started_at_ms=request.requested_at_ms,
+            now_ms=self._clock(),
+        )
+        # What is free needs no credits, whatever the debt.
+        if price > max(0, found.micro):
+            raise SourceFailed("no_credits", _CAPPED if found.limit == "cap" else "")
 
     async def publish(self, request: IngestionRequest, used: Used, error_code: str = "") -> None:
         run_id = run_id_of(request)
@@ -83,7 +113,7 @@ class MeteredUsage:
         )
         pages = [
             ToolCallEvent(**owner, occurred_at_ms=now, tool_call_id=f"{run_id}_pages{n}", tool=PAGES_TOOL)
-            for n in range(-(-used.pages // PAGES_PER_CALL))
+            for n in range(_page_calls(used))
         ]
         started = RunEvent(
             **owner, occurred_at_ms=request.requested_at_ms, status="started", model=used.model
@@ -121,6 +151,10 @@ class MeteredUsage:
         book = msgspec.json.decode(blob, type=PriceBook)
         fee = book.tools.get(PAGES_TOOL, book.per_tool_call)
         return worst_case(book, used.model, used.tokens, 0) + page_calls * fee
+
+
+def _page_calls(used: Used) -> int:
+    return -(-used.pages // PAGES_PER_CALL)
 
 
 def run_id_of(request: IngestionRequest) -> str:

@@ -24,6 +24,9 @@ from yarl import URL
 #: (host, port) → addresses.
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
+#: Told where an address leads, before that is asked for; what it raises ends the fetch.
+Led = Callable[[str], Awaitable[None]]
+
 _PORTS = frozenset({80, 443, 8000, 8080, 8443})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_URL = 2_048
@@ -168,11 +171,11 @@ class SafeHttp:
             raise _Refused(f"{address[0]} is not public")
         return socket.socket(family, kind, proto)
 
-    async def get(self, url: str, max_bytes: int = 0) -> Fetched:
-        """Return what an address answers with a 2xx. Raises `FetchFailed`."""
+    async def get(self, url: str, max_bytes: int = 0, led: Led | None = None) -> Fetched:
+        """Return what an address answers with a 2xx. Raises `FetchFailed`, and whatever `led` raises."""
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                return await self._follow(url, max_bytes or self._limits.max_bytes)
+                return await self._follow(url, max_bytes or self._limits.max_bytes, led)
         except _Refused as error:
             raise _private(urlsplit(url).hostname or "The host") from error
         except TimeoutError as error:
@@ -202,13 +205,15 @@ class SafeHttp:
         except aiohttp.ClientError as error:
             raise _failed(error) from error
 
-    async def _follow(self, url: str, max_bytes: int) -> Fetched:
+    async def _follow(self, url: str, max_bytes: int, led: Led | None) -> Fetched:
         for _ in range(self._limits.max_redirects + 1):
             checked = check_url(url, self._private_hosts)
             answer = await self._once(checked, max_bytes)
             if isinstance(answer, Fetched):
                 return answer
             url = urljoin(checked, answer)
+            if led is not None:
+                await led(url)
         raise FetchFailed("too_many_redirects", "The address leads on and on; give the final one.")
 
     async def _once(self, url: str, max_bytes: int) -> Fetched | str:

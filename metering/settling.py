@@ -192,6 +192,12 @@ def fields_of(stored: StoredWallet) -> list[str]:
     ]
 
 
+def changes_of(schedule: bytes | None) -> list[transitions.Change]:
+    """Return what `fields_of` wrote as a wallet's `schedule`, in order."""
+    pairs = (part.split(b":") for part in (schedule or b"").split(b";") if part)
+    return [(int(at_ms), int(delta)) for at_ms, delta in pairs]
+
+
 def balance_of(stored: StoredWallet) -> int:
     """Return what the wallet holds at the moment it was brought to."""
     return transitions.balance(stored.wallet, stored.wallet.as_of_ms)

@@ -41,6 +41,8 @@ class IngestionRequest(Struct, frozen=True, kw_only=True):
     url: Url = ""
     max_pages: Count = 1
     max_depth: Count = 0
+    #: Of what is fetched from addresses: what the plan has room for; 0: as much as the worker allows.
+    max_bytes: Count = 0
     requested_at_ms: UnixMs
 
 
@@ -66,6 +68,8 @@ class SourceProgress(Struct, frozen=True, kw_only=True):
     pages: Count = 0
     chunks: Count = 0
     tokens: Count = 0
+    #: Of `ready`: what was fetched for it; 0 where an earlier attempt had fetched it already.
+    bytes: Count = 0
     #: Of `ready`: what its chunks were embedded with.
     model: Annotated[str, Meta(max_length=256)] = ""
     #: Of `failed`: a stable word, and what its owner can do about it.

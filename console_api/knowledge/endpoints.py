@@ -186,13 +186,15 @@ async def delete(
 
 @router.post("/sources/{source_id}:resync", status_code=202, summary="Read a source anew")
 async def resync(
+    *,
     instance_id: InstanceId,
     source_id: SourceId,
     session: WriteDep,
     control: ControlDep,
+    knowledge: KnowledgeDep,
     principal: PrincipalDep,
 ) -> Source:
-    return await service.resync(session, principal, instance_id, source_id, control.clock())
+    return await service.resync(session, knowledge, principal, instance_id, source_id, now_ms=control.clock())
 
 
 @router.post("/knowledge:search", summary="What does the instance know about this?")

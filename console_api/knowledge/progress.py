@@ -105,6 +105,7 @@ async def apply(session: AsyncSession, event: SourceProgress) -> bool:
     if event.status == "ready":
         row.pages, row.chunks, row.tokens = event.pages, event.chunks, event.tokens
         row.ready_at_ms, row.model = event.occurred_at_ms, event.model
+        row.size_bytes = event.bytes or row.size_bytes
     if event.status in ("ready", "failed") and row.resync_hours:
         row.next_sync_ms = event.occurred_at_ms + row.resync_hours * HOUR_MS
     if event.status == "deleted":

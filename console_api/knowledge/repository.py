@@ -64,8 +64,11 @@ async def quota(session: AsyncSession, plan_id: str) -> KnowledgeQuota:
     return found.knowledge if found else KnowledgeQuota()
 
 
-async def due(session: AsyncSession, now_ms: int, limit: int) -> Sequence[tuple[KnowledgeSource, str]]:
-    """Return sources whose time to be read anew has come, locked, and their instances' status."""
+async def due(session: AsyncSession, now_ms: int, limit: int) -> Sequence[tuple[KnowledgeSource, Instance]]:
+    """Return sources whose time to be read anew has come, locked, and their instances.
+
+    Those of a suspended instance wait until it is active again.
+    """
     return await _waiting(
         session, limit, KnowledgeSource.next_sync_ms > 0, KnowledgeSource.next_sync_ms <= now_ms
     )
@@ -73,7 +76,7 @@ async def due(session: AsyncSession, now_ms: int, limit: int) -> Sequence[tuple[
 
 async def of_other_models(
     session: AsyncSession, model: str, limit: int
-) -> Sequence[tuple[KnowledgeSource, str]]:
+) -> Sequence[tuple[KnowledgeSource, Instance]]:
     """Return sources embedded with another model that were not asked for with this one, as `due` does."""
     return await _waiting(
         session,
@@ -85,13 +88,14 @@ async def of_other_models(
 
 async def _waiting(
     session: AsyncSession, limit: int, *where: ColumnElement[bool]
-) -> Sequence[tuple[KnowledgeSource, str]]:
+) -> Sequence[tuple[KnowledgeSource, Instance]]:
     query = (
-        select(KnowledgeSource, Instance.status)
+        select(KnowledgeSource, Instance)
         .join(Instance, Instance.instance_id == KnowledgeSource.instance_id)
-        .where(*where, KnowledgeSource.status.in_(("ready", "failed")), KnowledgeSource.deleted_at_ms == 0)
+        .where(*where, Instance.status != "suspended")
+        .where(KnowledgeSource.status.in_(("ready", "failed")), KnowledgeSource.deleted_at_ms == 0)
         .order_by(KnowledgeSource.source_id)
         .limit(limit)
         .with_for_update(of=KnowledgeSource, skip_locked=True)
     )
-    return [(row, status) for row, status in (await session.execute(query)).all()]
+    return [(row, owner) for row, owner in (await session.execute(query)).all()]

@@ -10,6 +10,7 @@ from console_api.auth.models import Principal
 from console_api.control import audit
 from console_api.control.outbox import service as outbox
 from console_api.database.tables import KnowledgeSource
+from console_api.knowledge.quota import Allowed
 from kit.clock import new_id
 from schemas import topics
 from schemas.ingestion import IngestionRequest, SourceAction, SourceKind
@@ -51,7 +52,14 @@ def begin(row: KnowledgeSource, now_ms: int) -> None:
     row.attempt_ms, row.seq, row.updated_at_ms = 0, 0, now_ms
 
 
-async def send(session: AsyncSession, row: KnowledgeSource, action: SourceAction, now_ms: int) -> None:
+async def send(
+    session: AsyncSession,
+    row: KnowledgeSource,
+    action: SourceAction,
+    now_ms: int,
+    allowed: Allowed | None = None,
+) -> None:
+    """Ask the ingestion workers."""
     request = IngestionRequest(
         tenant_id=row.tenant_id,
         org_id=row.org_id,
@@ -63,8 +71,9 @@ async def send(session: AsyncSession, row: KnowledgeSource, action: SourceAction
         title=row.title,
         blob=row.blob,
         url=row.url,
-        max_pages=row.max_pages,
+        max_pages=allowed.max_pages if allowed else row.max_pages,
         max_depth=row.max_depth,
+        max_bytes=allowed.max_bytes if allowed else 0,
         requested_at_ms=now_ms,
     )
     command = f"{row.source_id}:{row.version}"
@@ -72,11 +81,17 @@ async def send(session: AsyncSession, row: KnowledgeSource, action: SourceAction
 
 
 async def ask_anew(
-    session: AsyncSession, row: KnowledgeSource, actor: str, now_ms: int, action: str = "knowledge.resync"
+    session: AsyncSession,
+    row: KnowledgeSource,
+    allowed: Allowed,
+    *,
+    actor: str,
+    now_ms: int,
+    action: str = "knowledge.resync",
 ) -> None:
     """Ask for the next version of a source; what was known of it stays until that is ready."""
     begin(row, now_ms)
-    await send(session, row, "index", now_ms)
+    await send(session, row, "index", now_ms, allowed)
     record(session, row, actor, action, now_ms)
 
 

@@ -65,7 +65,7 @@ async def running(
         embeddings.connect(config.embedding),
         config.knowledge,
     )
-    schedule = Schedule(plane, knowledge.embedder.model, config.knowledge.schedule_every_ms / 1000)
+    schedule = Schedule(plane, config.knowledge, knowledge.embedder.model)
     work = [asyncio.create_task(run) for run in (_listen(plane, kafka), _keep_to(schedule, plane))]
     try:
         yield knowledge

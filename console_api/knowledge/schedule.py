@@ -10,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.outbox.relay import OUTAGES
 from console_api.control.plane import ControlPlane
+from console_api.database.tables import Instance, KnowledgeSource
 from console_api.knowledge import repository, requests
+from console_api.knowledge.quota import allowed
+from kit.settings import KnowledgeSettings
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +25,10 @@ _MODEL_TURNS = 20
 class Schedule:
     """Looks for sources whose time has come. Any number of console APIs may run one."""
 
-    def __init__(self, plane: ControlPlane, model: str, every_s: float) -> None:
+    def __init__(self, plane: ControlPlane, settings: KnowledgeSettings, model: str) -> None:
         self._plane = plane
+        self._settings = settings
         self._model = model
-        self._every_s = every_s
 
     async def run(self) -> None:
         """Look, and wait, for ever."""
@@ -38,7 +41,7 @@ class Schedule:
                 log.warning("sources are not read anew", extra={"error": repr(error)})
             except Exception:
                 log.exception("looking for sources to read anew failed")
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._settings.schedule_every_ms / 1000)
 
     async def turn(self, *, models: bool) -> int:
         """Ask for what is due; return how many sources that was. Raises one of `OUTAGES`."""
@@ -57,17 +60,22 @@ class Schedule:
 
     async def _due(self, session: AsyncSession, now_ms: int) -> int:
         due = await repository.due(session, now_ms, _BATCH)
-        for row, status in due:
+        for row, owner in due:
             row.next_sync_ms = 0  # set again once it is ready, or has failed
-            if status != "ended":
-                await requests.ask_anew(session, row, "schedule", now_ms)
+            await self._ask(session, row, owner, "schedule", now_ms)
         return len(due)
 
     async def _of_other_models(self, session: AsyncSession, now_ms: int) -> int:
         others = await repository.of_other_models(session, self._model, _BATCH)
-        for row, status in others:
+        for row, owner in others:
             # Once for each model: were a worker set to another one, they would go on for ever.
             row.asked_model = self._model
-            if status != "ended":
-                await requests.ask_anew(session, row, "embedding model changed", now_ms)
+            await self._ask(session, row, owner, "embedding model changed", now_ms)
         return len(others)
+
+    async def _ask(
+        self, session: AsyncSession, row: KnowledgeSource, owner: Instance, why: str, now_ms: int
+    ) -> None:
+        if owner.status != "ended":
+            may = await allowed(session, self._settings, owner, row)
+            await requests.ask_anew(session, row, may, actor=why, now_ms=now_ms)

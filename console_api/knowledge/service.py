@@ -21,7 +21,7 @@ from console_api.auth.models import Principal
 from console_api.control.errors import Conflict, PreconditionFailed
 from console_api.control.outbox import service as outbox
 from console_api.control.plane import ControlPlane, reading, writing
-from console_api.database.tables import Instance, KnowledgeSource
+from console_api.database.tables import KnowledgeSource
 from console_api.instances.owned import own_instance
 from console_api.knowledge import repository, requests
 from console_api.knowledge.models import (
@@ -39,7 +39,7 @@ from console_api.knowledge.models import (
     Written,
 )
 from console_api.knowledge.progress import HOUR_MS
-from console_api.knowledge.quota import Room, room_of
+from console_api.knowledge.quota import allowed, has_room, may_learn, room_of
 from console_api.knowledge.running import Knowledge
 from kit.blobs import BlobMissing, BlobTooLarge, pieces
 from kit.embeddings import EmbeddingAway, EmbeddingRefused
@@ -50,12 +50,6 @@ log = logging.getLogger(__name__)
 
 #: A source that was not heard of for so long may be asked for again.
 _STUCK_MS = 600_000
-
-
-class QuotaReached(Conflict):
-    """The plan has no room for more."""
-
-    code, title = "knowledge_quota_reached", "The instance knows as much as its plan allows"
 
 
 class KnowledgeAway(Unavailable):
@@ -192,26 +186,37 @@ async def rewrite(
         if row.version != read_version:
             raise PreconditionFailed("The source has changed since you read it; read it again.")
         content, before = _encoded(wanted), row.blob
-        await _has_room(session, knowledge, owner, len(content) - row.size_bytes, new=False)
+        await has_room(session, knowledge.settings, owner, len(content) - row.size_bytes, new=False)
         row.blob, row.size_bytes = await _put(knowledge, source_id, pieces(content))
         await knowledge.blobs.keep(source_id, {before, row.blob})
         row.title = (wanted.title or _title(wanted))[:200]
-        await requests.ask_anew(session, row, principal.subject, control.clock(), "knowledge.rewrite")
+        may = await allowed(session, knowledge.settings, owner, row)
+        await requests.ask_anew(
+            session, row, may, actor=principal.subject, now_ms=control.clock(), action="knowledge.rewrite"
+        )
     return _view(row)
 
 
 async def resync(
-    session: AsyncSession, principal: Principal, instance_id: str, source_id: str, now_ms: int
+    session: AsyncSession,
+    knowledge: Knowledge,
+    principal: Principal,
+    instance_id: str,
+    source_id: str,
+    *,
+    now_ms: int,
 ) -> Source:
     """Read a source anew; what was known of it stays until that is done. Raises `Conflict`."""
     _may_change(principal)
-    await own_instance(session, principal, instance_id)
+    owner = await own_instance(session, principal, instance_id)
+    may_learn(owner)
     row = await _source(session, instance_id, source_id, lock=True)
     if row.deleted_at_ms:
         raise Conflict("The source is being deleted.")
     if row.status not in ("ready", "failed") and now_ms - row.updated_at_ms < _STUCK_MS:
         raise Conflict("The source is being read already; wait until it is ready or has failed.")
-    await requests.ask_anew(session, row, principal.subject, now_ms)
+    may = await allowed(session, knowledge.settings, owner, row)
+    await requests.ask_anew(session, row, may, actor=principal.subject, now_ms=now_ms)
     return _view(row)
 
 
@@ -291,17 +296,18 @@ async def _add(
     _may_change(principal)
     async with reading(control) as session:
         owner = await own_instance(session, principal, row.instance_id)
-        await _has_room(session, knowledge, owner, 0)
+        await has_room(session, knowledge.settings, owner, 0)
     row.tenant_id, row.org_id = owner.tenant_id, owner.org_id
     try:
         if content is not None:
             row.blob, row.size_bytes = await _put(knowledge, row.source_id, content)
         async with writing(control) as session:
             owner = await own_instance(session, principal, row.instance_id, lock=True)
-            room = await _has_room(session, knowledge, owner, row.size_bytes)
-            row.max_pages = min(row.max_pages, room.max_site_pages)
+            # How many bytes an address has is not known yet; there has to be room for some.
+            await has_room(session, knowledge.settings, owner, row.size_bytes or 1)
+            may = await allowed(session, knowledge.settings, owner, row)
             repository.add(session, row)
-            await requests.send(session, row, "index", row.created_at_ms)
+            await requests.send(session, row, "index", row.created_at_ms, may)
             await outbox.project(session, "instance", row.instance_id, row.created_at_ms)
             requests.record(
                 session, row, principal.subject, "knowledge.create", row.created_at_ms, kind=row.kind
@@ -320,20 +326,6 @@ async def _put(knowledge: Knowledge, source_id: str, content: AsyncIterator[byte
         return await knowledge.blobs.put(source_id, content, most)
     except BlobTooLarge as error:
         raise BodyTooLarge(f"A file has at most {most} bytes; split it.", limit_bytes=most) from error
-
-
-async def _has_room(
-    session: AsyncSession, knowledge: Knowledge, owner: Instance, more: int, *, new: bool = True
-) -> Room:
-    if owner.status == "ended":
-        raise Conflict("The instance has ended; it learns nothing any more.")
-    sources, size = await repository.used(session, owner.instance_id)
-    room = await room_of(session, knowledge.settings, owner)
-    if new and sources >= room.max_sources:
-        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one or upgrade.")
-    if size + more > room.max_bytes:
-        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source or upgrade.")
-    return room
 
 
 def _is_written(row: KnowledgeSource) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -90,7 +91,10 @@ def _item(item: Item, job: Job, out: BinaryIO, begin: int, room: int) -> Gave:
 
     path = Path(item.path)
     try:
-        found = pages(path, detect(path, job.max_unpacked_bytes), job.max_pages)
+        # An upload's title is its file's name.
+        names = (item.title, urlsplit(item.url).path)
+        kind = "text" if job.kind == "text" else detect(path, job.max_unpacked_bytes, names)
+        found = pages(path, kind, job.max_pages)
     except (SourceFailed, MemoryError):
         raise
     except Exception as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from ingestion.errors import SourceFailed
 
-FileType = Literal["pdf", "docx", "pptx", "xlsx", "html", "text"]
+FileType = Literal["pdf", "docx", "pptx", "xlsx", "html", "csv", "text"]
 
 _HEAD = 65_536
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -19,16 +20,24 @@ _OFFICE: dict[str, FileType] = {
     "ppt/presentation.xml": "pptx",
     "xl/workbook.xml": "xlsx",
 }
-_HTML = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+#: At the start, where a page has it: texts about HTML name these tags, too.
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s|<\?xml[^>]*>|<!--.*?-->)*+<(?:!doctype\s+html|html|head|body|title|meta)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 #: What begins like text and is none that anybody would want to read.
 _NOT_TEXT = (b"{\\rtf", b"%!PS")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_CSV = (".csv", ".tsv")
 _MAX_PARTS = 10_000
 
 
-def detect(path: Path, max_unpacked_bytes: int) -> FileType:
-    """Return a file's type. Raises `SourceFailed` for one that is not read, and why."""
+def detect(path: Path, max_unpacked_bytes: int, names: Sequence[str] = ()) -> FileType:
+    """Return a file's type. Raises `SourceFailed` for one that is not read, and why.
+
+    Its names only tell a table from other texts.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head.strip():
@@ -41,11 +50,11 @@ def detect(path: Path, max_unpacked_bytes: int) -> FileType:
         # Office wraps what has a password into the container of its old formats.
         code = "encrypted" if _ENCRYPTED_STREAM in path.read_bytes() else "unsupported_type"
         raise SourceFailed(code)
-    if _HTML.search(head[:4_096]):
+    if _HTML.match(head):
         return "html"
     if head.startswith(_NOT_TEXT) or (not head.startswith(_BOMS) and _CONTROL.search(head)):
         raise SourceFailed("unsupported_type")
-    return "text"
+    return "csv" if any(name.lower().endswith(_CSV) for name in names) else "text"
 
 
 def _office(path: Path, max_unpacked_bytes: int) -> FileType:

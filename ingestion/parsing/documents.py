@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +16,9 @@ from ingestion.parsing.detect import FileType
 
 _SLIDE = re.compile(r"<!-- Slide number: (\d+) -->")
 _MAX_CELLS = 2_000_000
+_CSV_SAMPLE = 8_192
+_DELIMITERS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 class Page(Struct, frozen=True):
@@ -25,7 +31,7 @@ class Page(Struct, frozen=True):
 
 def pages(path: Path, kind: FileType, max_pages: int) -> list[Page]:
     """Return a file's pages. Raises `SourceFailed`; whatever else is raised says that it is corrupt."""
-    read = {"pdf": _pdf, "docx": _docx, "pptx": _pptx, "xlsx": _xlsx, "html": _html, "text": _text}[kind]
+    read = _READERS[kind]
     found: list[Page] = []
     for page in read(path):
         if len(found) >= max_pages:
@@ -72,25 +78,54 @@ def _xlsx(path: Path) -> Iterator[Page]:
     """One page a sheet. Rows are read one by one: a sheet may say that it has a billion of them."""
     import openpyxl  # noqa: PLC0415
 
-    cells = 0
+    room = _MAX_CELLS
     with path.open("rb") as file:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         for number, sheet in enumerate(book.worksheets, start=1):
             sheet.reset_dimensions()
-            lines = [f"# {sheet.title}", ""]
-            for row in sheet.iter_rows(values_only=True):
-                cells += len(row)
-                if cells > _MAX_CELLS:
-                    raise SourceFailed("too_large")
-                if any(value is not None for value in row):
-                    lines.append(_table_row(row))
-                    if len(lines) == 3:
-                        lines.append("|" + " --- |" * len(row))
-            if len(lines) > 2:
-                yield Page(number, "\n".join(lines))
+            table, room = _table(sheet.iter_rows(values_only=True), room)
+            if table:
+                yield Page(number, f"# {sheet.title}\n\n{table}")
 
 
-def _table_row(row: tuple[object, ...]) -> str:
+def _csv(path: Path) -> Iterator[Page]:
+    """One page, a table; what only calls itself one is text."""
+    text = decoded(path.read_bytes())
+    table = text
+    if delimiter := _delimiter(text):
+        with contextlib.suppress(csv.Error):
+            table, _ = _table(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), _MAX_CELLS)
+    yield Page(0, table)
+
+
+def _delimiter(text: str) -> str:
+    """Return what stands between the cells of the first line that has several; empty when none has.
+
+    `csv.Sniffer` looks at all lines, and finds nothing where cells have several lines of their own.
+    """
+    for line in text[:_CSV_SAMPLE].splitlines():
+        bare = _QUOTED.sub("", line)
+        found = max(_DELIMITERS, key=bare.count)
+        if found in bare:
+            return found
+    return ""
+
+
+def _table(rows: Iterable[Sequence[object]], room: int) -> tuple[str, int]:
+    """Return rows as a table whose first one is its header, and how many cells more there is room for."""
+    lines: list[str] = []
+    for row in rows:
+        room -= len(row)
+        if room < 0:
+            raise SourceFailed("too_large")
+        if any(value not in (None, "") for value in row):
+            lines.append(_table_row(row))
+            if len(lines) == 1:
+                lines.append("|" + " --- |" * len(row))
+    return "\n".join(lines), room
+
+
+def _table_row(row: Sequence[object]) -> str:
     said = ("" if value is None else " ".join(str(value).split()).replace("|", "\\|") for value in row)
     return f"| {' | '.join(said)} |"
 
@@ -112,6 +147,17 @@ def _html(path: Path) -> Iterator[Page]:
 
 def _text(path: Path) -> Iterator[Page]:
     yield Page(0, decoded(path.read_bytes()))
+
+
+_READERS: Mapping[FileType, Callable[[Path], Iterator[Page]]] = {
+    "pdf": _pdf,
+    "docx": _docx,
+    "pptx": _pptx,
+    "xlsx": _xlsx,
+    "html": _html,
+    "csv": _csv,
+    "text": _text,
+}
 
 
 def decoded(data: bytes) -> str:

@@ -24,7 +24,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Files to read, and how much of them."""
 
     items: list[Item]
-    kind: Literal["documents", "qa"] = "documents"
+    #: `text` is not looked at for what else it might be.
+    kind: Literal["documents", "text", "qa"] = "documents"
     max_pages: int
     max_text_chars: int
     max_unpacked_bytes: int

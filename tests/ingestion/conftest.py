@@ -43,5 +43,7 @@ async def rig(
     made.settings["RUNMETER_INGESTION_PRIVATE_HOSTS"] = "127.0.0.1"
     made.settings["RUNMETER_INGESTION_CRAWL_DELAY_MS"] = "0"
     await made.prices()
+    await made.owner()
+    await made.wallet(balance=1_000_000_000)
     yield made
     await made.close()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
+from urllib.parse import urljoin
 
 import pytest
 import pytest_asyncio
@@ -23,9 +25,12 @@ async def site() -> AsyncIterator[Site]:
         yield found
 
 
-async def crawled(site: Site, max_pages: int = 20, max_depth: int = 5) -> tuple[list[str], list[str]]:
+async def crawled(
+    site: Site, max_pages: int = 20, max_depth: int = 5, begin: str = "/"
+) -> tuple[list[str], list[str]]:
     async with SafeHttp(limits(), frozenset({"127.0.0.1"})) as http:
-        crawl = Crawl(http, site.url(), max_pages, max_depth, 0, 30, "RunmeterBot/1.0")
+        start = urljoin(site.url(), begin)
+        crawl = Crawl(http, start, max_pages, max_depth, 0, 30, "RunmeterBot/1.0")
         found = [page.url.removeprefix(site.url("")) async for page in crawl.pages()]
         return found, crawl.errors
 
@@ -67,13 +72,62 @@ async def test_sitemaps_list_what_is_not_linked(site: Site) -> None:
     assert (await crawled(site, max_depth=1))[0] == ["/", "/hidden", "/a", "/b"]
 
 
-async def test_a_page_that_leads_to_another_host_is_left_out(site: Site) -> None:
-    site.pages["/a"] = "http://localhost:1/"
+async def test_sitemaps_may_be_packed_and_name_addresses_literally(site: Site) -> None:
+    listed = (
+        f"<urlset><loc><![CDATA[ {site.url('/hidden?a=1&b=2')} ]]></loc>"
+        f"<loc>{site.url('/secret?a=1&amp;b=2')}</loc></urlset>"
+    )
+    site.add("/robots.txt", f"Sitemap: {site.url('/map.xml.gz')}\n", "text/plain")
+    site.pages["/map.xml.gz"] = ("application/gzip", gzip.compress(listed.encode()))
+    site.add("/hidden", "not linked")
+    site.add("/secret", "not linked")
+    hidden = ["/hidden?a=1&b=2", "/secret?a=1&b=2"]
+
+    assert (await crawled(site, max_depth=1))[0] == ["/", *hidden, "/a", "/b"]
+    assert (await crawled(site, begin="/map.xml.gz", max_depth=0))[0] == hidden
+
+    site.pages["/map.xml.gz"] = ("application/gzip", gzip.compress(listed.encode())[:12] + b"broken")
+    assert (await crawled(site, max_depth=1))[0] == ["/", "/a", "/b"]
+
+
+async def test_a_page_that_leads_to_another_host_is_left_out_and_that_is_not_asked(site: Site) -> None:
+    async with web_site.running() as other:
+        other.add("/", "elsewhere")
+        site.pages["/a"] = other.url()
+
+        found, errors = await crawled(site, max_depth=1)
+
+    assert found == ["/", "/b"]
+    assert [error.partition(": ")[0] for error in errors] == [site.url("/a")]
+    assert other.asked == []
+
+
+async def test_a_page_that_leads_to_what_robots_txt_forbids_is_left_out(site: Site) -> None:
+    site.add("/robots.txt", "User-agent: *\nDisallow: /private\n", "text/plain")
+    site.add("/private/1", "not for robots")
+    site.pages["/a"] = "/private/1"
 
     found, errors = await crawled(site, max_depth=1)
 
     assert found == ["/", "/b"]
     assert len(errors) == 1
+    assert "/private/1" not in site.asked
+
+
+async def test_a_site_is_where_its_first_page_leads_and_what_that_allows(site: Site) -> None:
+    async with web_site.running() as old:
+        old.add("/robots.txt", "User-agent: *\nDisallow: /a\n", "text/plain")
+        old.pages["/"] = site.url()
+        site.add("/robots.txt", "User-agent: *\nDisallow: /b\n", "text/plain")
+
+        assert (await crawled(site, begin=old.url(), max_depth=1))[0] == ["/", "/a"]
+        assert old.asked == ["/robots.txt", "/"]
+
+        site.asked.clear()
+        site.add("/robots.txt", "User-agent: *\nDisallow: /\n", "text/plain")
+        with pytest.raises(SourceFailed, match="robots_refused"):
+            await crawled(site, begin=old.url())
+        assert site.asked == ["/robots.txt"]
 
 
 async def test_a_sitemap_may_be_given_itself(site: Site) -> None:

@@ -9,43 +9,11 @@ from typing import Any
 
 import made_files
 import pytest
+from parsing_rig import read
 
 from ingestion.errors import REMEDIES, SourceFailed
-from ingestion.parsing.job import Item, Job, Moved
-from ingestion.parsing.runner import Parsed, parse
 
 PDF_BEGIN = made_files.pdf("Parrots repeat what they hear.")
-
-
-def job(*paths: Path, **changed: Any) -> Job:
-    return Job(
-        **{
-            "items": [
-                Item(path=str(path), title=path.name, url=f"https://x.example/{path.name}") for path in paths
-            ],
-            "max_pages": 50,
-            "max_text_chars": 1_000_000,
-            "max_unpacked_bytes": 512 * 1024 * 1024,
-            "chunk_tokens": 60,
-            "chunk_overlap_tokens": 8,
-            "max_chunks": 5_000,
-            "memory_bytes": 1_610_612_736,
-            "cpu_s": 60,
-            **changed,
-        }
-    )
-
-
-async def read(folder: Path, *files: bytes, timeout_s: float = 60, **changed: Any) -> Parsed:
-    paths = []
-    for number, data in enumerate(files):
-        paths.append(folder / f"file{number}")
-        paths[-1].write_bytes(data)
-
-    async def moving(_: Moved) -> None:
-        return None
-
-    return await parse(job(*paths, **changed), folder, timeout_s, moving)
 
 
 async def refusal(folder: Path, *files: bytes, **changed: Any) -> str:
@@ -108,6 +76,43 @@ async def test_a_web_page_is_read_without_what_surrounds_it(tmp_path: Path) -> N
     assert "five years" in text
     assert "Imprint" not in text
     assert found.chunks[0].title == "Warranty"
+
+
+ABOUT_HTML = "# Pages\n\nA page has a `<head>` and a <body>:\n\n<html><body><p>Hello.</p></body></html>"
+
+
+@pytest.mark.parametrize("kind", ["documents", "text"])
+async def test_a_text_about_html_is_read_as_it_stands(tmp_path: Path, kind: str) -> None:
+    found = await read(tmp_path, ABOUT_HTML.encode(), kind=kind)
+
+    text = "\n".join(chunk.text for chunk in found.chunks)
+    assert all(word in text for word in ("`<head>`", "<body>:", "<p>Hello.</p>"))
+    assert found.chunks[-1].section == "Pages"
+
+
+async def test_a_text_is_one_even_if_it_is_nothing_but_html(tmp_path: Path) -> None:
+    found = await read(tmp_path, b"<html><body><p>Hello there.</p></body></html>", kind="text")
+
+    assert found.chunks[0].text.startswith("<html>")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\ufeff\n",
+        '<?xml version="1.0"?>\n<!-- made <body> by hand -->\n<!DOCTYPE html PUBLIC "x">',
+        "<!doctype html>",
+    ],
+)
+async def test_a_page_is_one_by_how_it_begins(tmp_path: Path, before: str) -> None:
+    page = (
+        f"{before}<html><head><title>Hours</title></head><body><p>Open from nine to five.</p></body></html>"
+    )
+
+    found = await read(tmp_path, page.encode())
+
+    assert found.chunks[0].text == "Open from nine to five."
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

@@ -29,6 +29,7 @@ from kit.vectors.port import Place
 from metering.catalog import list_price_book
 from metering.price_schedule import Entry, PriceSchedule
 from schemas import keys, topics
+from schemas.directory import InstanceRecord, InstanceStatus, Limits
 from schemas.events import encode
 from schemas.ingestion import IngestionRequest, SourceProgress
 from schemas.partitioning import partition_of
@@ -61,6 +62,30 @@ class Rig:
         schedule = PriceSchedule((Entry(effective_from_ms=1, version=book.version),))
         await redis.set(keys.price_book(book.version), msgspec.json.encode(book))
         await redis.set(keys.price_schedule(self.tenant_id), msgspec.json.encode(schedule))
+        await redis.aclose()
+
+    async def owner(self, status: InstanceStatus = "active", **limits: Any) -> None:
+        """Say how the instance stands, and what its plan allows."""
+        record = InstanceRecord(
+            instance_id=self.instance_id,
+            tenant_id=self.tenant_id,
+            org_id=self.org_id,
+            name="Parrot",
+            status=status,
+            default_model="gpt-4o-mini",
+            models=("gpt-4o-mini",),
+            limits=Limits(**limits),
+        )
+        redis = Redis.from_url(self.redis_url)
+        await redis.set(keys.instance(self.instance_id), msgspec.json.encode(record))
+        await redis.aclose()
+
+    async def wallet(self, **fields: int | str) -> None:
+        """Make the wallet read so, as the metering worker and gateways write it."""
+        key = keys.wallet(partition_of(self.org_id, self.kafka.partitions), self.org_id)
+        redis = Redis.from_url(self.redis_url)
+        await redis.delete(key)
+        await redis.hset(key, mapping={name: str(value) for name, value in fields.items()})
         await redis.aclose()
 
     async def projected(self, *, whole: bool = True) -> None:

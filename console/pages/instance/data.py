@@ -170,7 +170,7 @@ class _Data:
     def _draw_file(self) -> None:
         Text(
             "p",
-            "PDF, Word, PowerPoint, Excel, HTML, Markdown or text, up to 25 MB each.",
+            "PDF, Word, PowerPoint, Excel, CSV, JSON, HTML, Markdown or text, up to 25 MB each.",
             "rm-muted rm-small",
         )
         chooser = ui.upload(
