@@ -17,6 +17,7 @@ from console_api.database.tables import (
     PriceScheduleRow,
     Secret,
 )
+from kit.projections import Write
 from schemas import keys
 from schemas.directory import (
     ApiKeyRecord,
@@ -39,20 +40,6 @@ _CEILINGS = (
     "daily_cap_micro",
     "monthly_cap_micro",
 )
-
-
-@dataclass(frozen=True)
-class Write:
-    """One projection to be written. `messages`: channel and message, for whoever caches it."""
-
-    key: str
-    version: int
-    value: bytes
-    lifetime_ms: int = 0
-    only_if_there: bool = False
-    messages: tuple[tuple[str, str], ...] = ()
-    #: A set, and what it has to hold.
-    member_of: tuple[str, str] | None = None
 
 
 def key_write(row: ApiKey, now_ms: int) -> Write:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import ColumnElement, Select, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from console_api.control.outbox.models import Projection
 from console_api.control.projections.records import (
     Belongings,
-    Write,
     book_write,
     connectors_write,
     instance_write,
@@ -22,11 +22,13 @@ from console_api.database.tables import (
     Instance,
     InstanceConfig,
     KnowledgeSource,
+    OutboxRow,
     Plan,
     PriceBookRow,
     PriceScheduleRow,
     Secret,
 )
+from kit.projections import Write
 
 #: A row's place in the order of its table, and what it is projected as.
 Placed = tuple[str, Write]
@@ -135,3 +137,24 @@ async def schedule_writes(
     query = select(PriceScheduleRow).order_by(PriceScheduleRow.tenant_id).limit(limit)
     named = PriceScheduleRow.tenant_id > after if tenants is None else PriceScheduleRow.tenant_id.in_(tenants)
     return [(row.tenant_id, schedule_write(row)) for row in await session.scalars(query.where(named))]
+
+
+async def publish_all(session: AsyncSession, request_id: str, at_ms: int) -> None:
+    """Have all projections published: a row in the outbox for each, its id made with that of the request."""
+    # Prices first: a key without them cannot be served.
+    named: dict[Projection, ColumnElement[str]] = {
+        "price_book": PriceBookRow.tenant_id + "/" + PriceBookRow.version,
+        "price_schedule": PriceScheduleRow.tenant_id + "",
+        "instance": Instance.instance_id + "",
+        "api_key": ApiKey.digest + "",
+    }
+    columns = ("outbox_id", "lane", "topic", "key", "created_at_ms")
+    for kind, name in named.items():
+        row = (
+            literal(f"{request_id}:{kind}:") + name,
+            literal("records"),
+            literal(kind),
+            name,
+            literal(at_ms),
+        )
+        await session.execute(insert(OutboxRow).from_select(columns, select(*row)))
