@@ -80,9 +80,16 @@ class Belongings:
     connectors: tuple[tuple[Connector, Secret], ...] = ()
 
 
-def instance_write(row: Instance, config: InstanceConfig, plan: Plan, has: Belongings) -> Write:
-    """Return an instance's projection. Its keys are announced, too: gateways cache both together."""
+def instance_write(
+    row: Instance, config: InstanceConfig, plan: Plan, has: Belongings, *, stopped: bool = False
+) -> Write:
+    """Return an instance's projection. Its keys are announced, too: gateways cache both together.
+
+    `stopped`: its org, or the whole tenant, was suspended.
+    """
     record = instance_record(row, config, plan)
+    if stopped and record.status == "active":
+        record = msgspec.structs.replace(record, status="suspended")
     told = msgspec.structs.replace(record, knowledge=has.knowledge, connectors=bool(has.connectors))
     return Write(
         keys.instance(row.instance_id),

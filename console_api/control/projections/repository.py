@@ -22,11 +22,13 @@ from console_api.database.tables import (
     Instance,
     InstanceConfig,
     KnowledgeSource,
+    Org,
     OutboxRow,
     Plan,
     PriceBookRow,
     PriceScheduleRow,
     Secret,
+    Tenant,
 )
 from kit.projections import Write
 
@@ -51,10 +53,12 @@ async def instance_writes(
     session: AsyncSession, ids: Sequence[str] | None = None, after: str = "", limit: int = 500
 ) -> list[Placed]:
     """Return instances by id: those that are named, or a page of all of them."""
-    query: Select[Instance, InstanceConfig, Plan] = (
-        select(Instance, InstanceConfig, Plan)
+    query: Select[Instance, InstanceConfig, Plan, bool] = (
+        select(Instance, InstanceConfig, Plan, stopped())
         .join(InstanceConfig, InstanceConfig.instance_id == Instance.instance_id)
         .join(Plan, Plan.plan_id == Instance.plan_id)
+        .join(Org, Org.org_id == Instance.org_id)
+        .join(Tenant, Tenant.tenant_id == Instance.tenant_id)
         .order_by(Instance.instance_id)
         .limit(limit)
     )
@@ -63,13 +67,18 @@ async def instance_writes(
     of = await _belongings(session, [row[0].instance_id for row in rows])
     return [
         (instance.instance_id, write)
-        for instance, config, plan in rows
+        for instance, config, plan, stops in rows
         for write in (
             # Before the instance says that there are some.
             connectors_write(instance, of[instance.instance_id]),
-            instance_write(instance, config, plan, of[instance.instance_id]),
+            instance_write(instance, config, plan, of[instance.instance_id], stopped=stops),
         )
     ]
+
+
+def stopped() -> ColumnElement[bool]:
+    """Return the condition that nothing of an org runs; `Org` and `Tenant` are joined."""
+    return or_(Org.status != "active", Tenant.status != "active")
 
 
 async def _belongings(session: AsyncSession, ids: Sequence[str]) -> dict[str, Belongings]:
