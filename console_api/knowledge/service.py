@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 #: A source that was not heard of for so long may be asked for again.
 _STUCK_MS = 600_000
+#: A plan is an instance's for good.
+_MORE_ROOM = "buy another instance on a plan with more room."
 
 
 class QuotaReached(Conflict):
@@ -330,9 +332,9 @@ async def _has_room(
     sources, size = await repository.used(session, owner.instance_id)
     room = await room_of(session, knowledge.settings, owner)
     if new and sources >= room.max_sources:
-        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one or upgrade.")
+        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one, or {_MORE_ROOM}")
     if size + more > room.max_bytes:
-        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source or upgrade.")
+        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source, or {_MORE_ROOM}")
     return room
 
 
