@@ -131,7 +131,9 @@ def require(caller: Caller, scope: KeyScope, channel: Channel | None = None) -> 
     channels = caller.instance.channels
     if channels and channel not in channels:
         raise ChannelNotAllowed(
-            f"the instance's plan has no {channel} channel; choose a plan that has it", channel=channel
+            f"the instance's plan has no {channel} channel; use an instance whose plan has it, or ask the "
+            "marketplace's operator",
+            channel=channel,
         )
 
 

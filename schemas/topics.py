@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from schemas.billing import BillingRecord
+from schemas.control import ControlRecord
 from schemas.conversations import ConversationTurn, FeedbackEvent
 from schemas.events import (
     CorrectionEvent,
@@ -41,11 +42,19 @@ class Topic:
     #: Whether a dead letter of it is mended by publishing its record again, to all that read the topic. Not
     #: where one receiver refused what others took: that one gets it again.
     republished: bool = True
+    #: Of each key the last record is kept for ever, instead of all for a while; one without a value ends it.
+    compacted: bool = False
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings for this topic."""
+        # What was replaced, such as a credential, is gone within two days, though the topic hardly grows.
+        kept = (
+            {"cleanup.policy": "compact", "max.compaction.lag.ms": str(DAY_MS)}
+            if self.compacted
+            else {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        )
         return {
-            "retention.ms": str(self.retention_ms),
+            **kept,
             "message.timestamp.type": self.timestamp_type,
             "max.message.bytes": str(self.max_message_bytes),
         }
@@ -114,6 +123,19 @@ RECONCILE_REQUESTS = Topic(
 )
 RECONCILIATIONS = Topic("usage.reconciliations", Reconciliation, "tenant_id", ("relay",), ("control plane",))
 
+#: What the control plane projects to Redis, for a Redis that lost it while the control plane is down.
+CONTROL_RECORDS = Topic(
+    "control.records",
+    ControlRecord,
+    "key",
+    ("control plane",),
+    ("rebuild",),
+    # An instance's connectors, each with what it can call.
+    max_message_bytes=4_194_304,
+    republished=False,
+    compacted=True,
+)
+
 #: Topics the metering worker turns into money, in the order a new reader should meet them.
 METERED: tuple[Topic, ...] = (RUNS, TOKENS, TOOL_CALLS, CORRECTIONS, GRANTS)
 #: Topics the warehouse worker stores.
@@ -134,5 +156,6 @@ ALL: tuple[Topic, ...] = (
     INGESTION_PROGRESS,
     CONVERSATION_TURNS,
     CONVERSATION_FEEDBACK,
+    CONTROL_RECORDS,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in ALL}

@@ -3,6 +3,9 @@
 From a checkpoint, or from the beginning of the log. Either way the fences are older than the log, and the
 workers apply what lies between; ledger and runs in ClickHouse are facts, so nothing there is counted twice.
 Ends with a reconciliation. What was in Valkey is moved aside, not removed.
+
+Keys, instances and prices come from `control.records`, which needs no control plane; with `--records` they
+alone are written, to any Redis, whatever runs.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
 from kit import clock
-from stack import checkpoints, layout, ports, reconcile, servers, state, topics, up
+from stack import checkpoints, layout, ports, reconcile, records, servers, state, topics, up
 from stack.errors import StackError
 
 _READY_S = 60.0
@@ -32,13 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--checkpoint", type=Path, help="a copy of Valkey's snapshot; the newest by default")
     source.add_argument("--from-log", action="store_true", help="start empty and apply the whole log")
+    source.add_argument(
+        "--records",
+        action="store_true",
+        help="only keys, instances and prices, from Kafka to the Redis in use",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Rebuild, start the stack, and say whether everything agrees."""
     folder, console = up.data_dir(), Console()
+    if args.records:
+        return asyncio.run(_records(console))
     if layout.is_replaced("valkey"):
-        raise StackError("this stack's Redis is not ours: restore its own snapshot; the workers do the rest")
+        raise StackError(
+            "this stack's Redis is not ours: restore its own snapshot; the workers do the rest, and "
+            "`runmeter rebuild --records` writes keys, instances and prices"
+        )
     if up.running(folder) is not None:
         raise StackError("the stack runs: stop it with `runmeter down` first")
     found = None if args.from_log else args.checkpoint or checkpoints.newest(folder)
@@ -63,6 +77,17 @@ def run(args: argparse.Namespace) -> int:
     report = reconcile.checked()
     reconcile.show(console, report)
     return 0 if report.exact else 1
+
+
+async def _records(console: Console) -> int:
+    """Write what `control.records` holds to the running stack's Redis, or to that of the environment."""
+    kafka, redis_settings, _ = reconcile.settings()
+    try:
+        changed = await records.restore(kafka, redis_settings)
+    except (KafkaError, RedisError, OSError, TimeoutError) as error:
+        raise StackError(f"a store could not be reached: {error!r}; what was written stays") from error
+    console.print(f"{changed:,} keys, instances and prices were written")
+    return 0
 
 
 def _move_aside(valkey: Path) -> Path | None:

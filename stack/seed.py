@@ -28,6 +28,7 @@ from console_api.keys import repository as api_key_rows
 from console_api.keys import service as minting
 from console_api.keys.models import NewKey
 from kit import api_keys, clock, redis_client
+from kit.projections import Writer
 from kit.settings import ControlSettings, DatabaseSettings, KafkaSettings, RedisSettings, load
 from metering.catalog import list_price_book
 from metering.price_schedule import version_at
@@ -146,7 +147,7 @@ def _grant(demo: DemoAccess, now: int) -> GrantEvent:
 async def _sent(database: Database, redis: Redis, kafka: KafkaSettings) -> None:
     """Send what the outbox holds, or wait until another relay has."""
     settings = load(ControlSettings)
-    projector = Projector(database, redis, clock.now_ms)
+    projector = Projector(database, Writer(redis), clock.now_ms)
     relays = (
         Relay(database, "redis", projector, settings, clock.now_ms),
         Relay(database, "kafka", KafkaSink(kafka), settings, clock.now_ms),

@@ -17,7 +17,7 @@ from pathlib import Path
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from kit.settings import EmbeddedSettings
-from stack import checkpoints, seed, state, topics
+from stack import checkpoints, records, seed, state, topics
 from stack import layout as layouts
 from stack.access import demo_access
 from stack.errors import StackError
@@ -89,6 +89,7 @@ class Supervisor:
         await topics.create_fences(created, self._layout.kafka, self._layout.redis)
         if (marker := self._data_dir / topics.FROM_LOG).exists():
             await topics.fences_from_log(self._layout.kafka, self._layout.redis)
+            await records.restore(self._layout.kafka, self._layout.redis)
             marker.unlink()
         issuer = "" if layouts.is_replaced("issuer") else self._layout.issuer_url
         await seed.write(self._layout.demo, self._layout.redis, self._layout.kafka, self._data_dir, issuer)

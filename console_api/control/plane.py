@@ -25,6 +25,8 @@ from console_api.control.errors import database_away
 from console_api.control.outbox.kafka_sink import KafkaSink
 from console_api.control.outbox.relay import OUTAGES, Relay
 from console_api.control.projections.keeper import Keeper
+from console_api.control.projections.record_log import RecordLog
+from console_api.control.projections.republisher import Republisher
 from console_api.control.projections.service import Projector
 from console_api.control.vault.resealer import Resealer
 from console_api.control.vault.seal import Seal, load_seal
@@ -33,6 +35,7 @@ from console_api.database.migrate import migrate
 from console_api.keys.last_used import LastUsedCollector
 from console_api.pace import Pace
 from kit.clock import Clock
+from kit.projections import Writer
 from kit.settings import (
     ControlSettings,
     DatabaseSettings,
@@ -118,11 +121,13 @@ def _work(
 ) -> list[Coroutine[Any, Any, None]]:
     """Return what is to run, side by side, until the control plane ends."""
     database, settings, clock = plane.database, plane.settings, plane.clock
-    projector = Projector(database, redis, clock)
+    projector = Projector(database, Writer(redis), clock)
     relays = (
         Relay(database, "redis", projector, settings, clock),
         Relay(database, "kafka", KafkaSink(kafka), settings, clock),
+        Relay(database, "records", Projector(database, RecordLog(kafka), clock), settings, clock),
     )
+    republisher = Republisher(database, clock)
     keeper = Keeper(projector, redis, settings.project_every_s * 1000, clock)
     collector = LastUsedCollector(database, redis)
     resealer = Resealer(database, plane.seal, clock, older_seals)
@@ -130,6 +135,7 @@ def _work(
         _prepare(plane),
         *(_again(plane, relay.run) for relay in relays),
         _again(plane, keeper.run),
+        _again(plane, republisher.run),
         _again(plane, resealer.run),
         _again(plane, lambda: collector.run(settings.collect_last_used_every_s)),
     ]

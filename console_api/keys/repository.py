@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from console_api.database.tables import ApiKey, Instance, InstanceConfig, Plan
+from console_api.control.projections.repository import stopped
+from console_api.database.tables import ApiKey, Instance, InstanceConfig, Org, Plan, Tenant
 
 
 def add(session: AsyncSession, row: ApiKey) -> None:
@@ -50,18 +51,20 @@ async def was_rotated(session: AsyncSession, key_id: str) -> bool:
 
 async def by_digest(
     session: AsyncSession, digest: str
-) -> tuple[ApiKey, Instance, InstanceConfig, Plan] | None:
-    """Return a key with its instance and that one's terms. Always the same one query."""
+) -> tuple[ApiKey, Instance, InstanceConfig, Plan, bool] | None:
+    """Return a key, its instance, its terms, whether its org is suspended. Always the same one query."""
     row = (
         await session.execute(
-            select(ApiKey, Instance, InstanceConfig, Plan)
+            select(ApiKey, Instance, InstanceConfig, Plan, stopped())
             .join(Instance, Instance.instance_id == ApiKey.instance_id)
             .join(InstanceConfig, InstanceConfig.instance_id == Instance.instance_id)
             .join(Plan, Plan.plan_id == Instance.plan_id)
+            .join(Org, Org.org_id == Instance.org_id)
+            .join(Tenant, Tenant.tenant_id == Instance.tenant_id)
             .where(ApiKey.digest == digest)
         )
     ).one_or_none()
-    return None if row is None else (row[0], row[1], row[2], row[3])
+    return None if row is None else (row[0], row[1], row[2], row[3], row[4])
 
 
 async def note_last_used(session: AsyncSession, used: Mapping[str, int]) -> None:

@@ -175,9 +175,9 @@ async def introspect(session: AsyncSession, tenant_id: str, key: str, now_ms: in
     found = await repository.by_digest(session, api_keys.digest(key))
     if found is None:
         return Inactive()
-    row, instance, config, plan = found
+    row, instance, config, plan, stopped = found
     foreign = bool(tenant_id) and row.tenant_id != tenant_id
-    if foreign or instance.status != "active" or _status(row, now_ms) != "active":
+    if foreign or stopped or instance.status != "active" or _status(row, now_ms) != "active":
         return Inactive()
     return Active(
         key_id=row.key_id,

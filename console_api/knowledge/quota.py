@@ -14,6 +14,9 @@ from console_api.database.tables import Instance, KnowledgeSource
 from console_api.knowledge import repository
 from kit.settings import KnowledgeSettings
 
+#: A plan is an instance's for good.
+_MORE_ROOM = "buy another instance on a plan with more room."
+
 
 class QuotaReached(Conflict):
     """The plan has no room for more."""
@@ -56,9 +59,9 @@ async def has_room(
     sources, size = await repository.used(session, owner.instance_id)
     room = await room_of(session, settings, owner)
     if new and sources >= room.max_sources:
-        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one or upgrade.")
+        raise QuotaReached(f"Your plan has room for {room.max_sources} sources; delete one, or {_MORE_ROOM}")
     if size + more > room.max_bytes:
-        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source or upgrade.")
+        raise QuotaReached(f"Your plan has room for {room.max_bytes} bytes; delete a source, or {_MORE_ROOM}")
 
 
 def may_learn(owner: Instance) -> None:

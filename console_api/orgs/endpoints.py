@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from console_api.auth.service import OrgMemberDep, PeopleDep, PersonDep, PrincipalDep
+from console_api.configuration.models import Reason
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
 from console_api.orgs import service
 from console_api.orgs.models import OrgPage, OrgTerms, OrgView, OwnOrg, OwnOrgs
@@ -61,3 +62,35 @@ async def orgs(
 @router.get("/orgs/{org_id}", summary="One org")
 async def org(org_id: OrgId, session: ReadDep, principal: PrincipalDep) -> OrgView:
     return await service.read(session, principal, org_id)
+
+
+@router.post("/orgs/{org_id}:suspend", status_code=204, summary="Stop all of an org's instances (operators)")
+async def suspend(
+    *,
+    org_id: OrgId,
+    why: Reason,
+    session: WriteDep,
+    control: ControlDep,
+    principal: PrincipalDep,
+    people: PeopleDep,
+) -> Response:
+    await service.set_status(session, principal, org_id, "suspended", why.reason, now_ms=control.clock())
+    if people is not None:
+        people.forget()
+    return Response(status_code=204)
+
+
+@router.post("/orgs/{org_id}:resume", status_code=204, summary="Let them run again (operators)")
+async def resume(
+    *,
+    org_id: OrgId,
+    why: Reason,
+    session: WriteDep,
+    control: ControlDep,
+    principal: PrincipalDep,
+    people: PeopleDep,
+) -> Response:
+    await service.set_status(session, principal, org_id, "active", why.reason, now_ms=control.clock())
+    if people is not None:
+        people.forget()
+    return Response(status_code=204)

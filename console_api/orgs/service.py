@@ -81,6 +81,25 @@ async def rename(session: AsyncSession, principal: Principal, terms: OrgTerms, n
     return before.model_copy(update={"name": terms.name})
 
 
+async def set_status(
+    session: AsyncSession,
+    principal: Principal,
+    org_id: str,
+    status: directory.OrgStatus,
+    reason: str,
+    *,
+    now_ms: int,
+) -> None:
+    """Suspend or resume an org. Doing it again changes nothing. Raises `Forbidden`, `NotFound`."""
+    roles.require(principal, "operator", "To suspend or resume an org")
+    row = None
+    if principal.org_id in ("", org_id):
+        row = await directory_rows.locked_org(session, principal.tenant_id, org_id)
+    if row is None:
+        raise NotFound("There is no such org; list the tenant's at /api/v1/orgs.")
+    await directory.set_org_status(session, row, status, actor=principal.subject, reason=reason, at_ms=now_ms)
+
+
 async def page(
     session: AsyncSession, principal: Principal, search: str, limit: int, cursor: str | None
 ) -> OrgPage:

@@ -12,7 +12,7 @@ from kit import kafka_access
 from schemas import topics
 from stack.doctor.findings import Finding, Place, ok, problem, warning
 
-_CHECKED = ("retention.ms", "message.timestamp.type")
+_CHECKED = ("cleanup.policy", "retention.ms", "message.timestamp.type")
 Ends = dict[TopicPartition, int]
 
 
@@ -74,8 +74,16 @@ async def _retention(admin: AIOKafkaAdminClient, known: list[topics.Topic]) -> l
     for answer in await admin.describe_configs(asked) if asked else []:
         for resource in answer.resources:
             name, entries = resource[3], {entry[0]: entry[1] for entry in resource[4]}
+            if entries.get("cleanup.policy") != wanted[name]["cleanup.policy"]:
+                found.append(
+                    problem(
+                        "cleanup",
+                        f"{name} has the cleanup policy {entries.get('cleanup.policy')}",
+                        f"set its cleanup.policy to {wanted[name]['cleanup.policy']}: workers must find it",
+                    )
+                )
             kept = int(entries.get("retention.ms", 0))
-            if 0 <= kept < int(wanted[name]["retention.ms"]):
+            if 0 <= kept < int(wanted[name].get("retention.ms", 0)):
                 found.append(
                     problem(
                         "retention",

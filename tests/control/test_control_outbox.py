@@ -22,6 +22,7 @@ from console_api.control.projections.service import Projector
 from console_api.database.engine import Database
 from console_api.database.tables import OutboxRow
 from kit.clock import now_ms
+from kit.projections import Writer
 from kit.settings import ControlSettings, KafkaSettings
 from schemas import keys, topics
 from schemas.events import CorrectionEvent
@@ -211,7 +212,7 @@ async def test_a_lane_that_is_away_does_not_hold_up_the_other(
     with pytest.raises(OUTAGES):
         await away.turn()
 
-    there = Relay(database, "redis", Projector(database, redis, world.clock), SETTINGS, world.clock)
+    there = Relay(database, "redis", Projector(database, Writer(redis), world.clock), SETTINGS, world.clock)
     assert await drain(there) > 0
 
     assert await redis.exists(keys.instance(world.instance_id))
@@ -225,7 +226,7 @@ async def test_what_can_never_be_sent_is_parked_and_holds_nothing_up(
 ) -> None:
     async with database.writing() as session:
         await service.project(session, "nonsense", "x", world.clock())  # type: ignore[arg-type]
-    relay = Relay(database, "redis", Projector(database, redis, world.clock), SETTINGS, world.clock)
+    relay = Relay(database, "redis", Projector(database, Writer(redis), world.clock), SETTINGS, world.clock)
 
     await drain(relay)
 

@@ -22,7 +22,7 @@ from console_api.control.errors import Conflict, PreconditionFailed
 from console_api.control.outbox.relay import Relay
 from console_api.control.projections import repository
 from console_api.control.projections.keeper import Keeper
-from console_api.control.projections.records import REVOKED_KEPT_MS, Write, tightened
+from console_api.control.projections.records import REVOKED_KEPT_MS, tightened
 from console_api.control.projections.service import Projector, project_all
 from console_api.database.engine import Database
 from console_api.keys import service as api_keys
@@ -30,6 +30,7 @@ from console_api.keys.models import NewKey, ShownKey
 from kit import redis_client
 from kit.api_keys import digest
 from kit.problems import InvalidRequest
+from kit.projections import Write, Writer
 from kit.settings import ControlSettings, RedisSettings
 from metering.catalog import list_price_book
 from metering.price_schedule import PriceSchedule
@@ -43,7 +44,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def projector(database: Database, redis: Redis, world: World) -> Projector:
-    return Projector(database, redis, world.clock)
+    return Projector(database, Writer(redis), world.clock)
 
 
 def owner(world: World) -> Principal:
@@ -161,22 +162,20 @@ async def test_a_changed_plan_reaches_all_its_instances(
         assert (found.default_model, found.tools) == ("claude-sonnet-4-5", ())
 
 
-async def test_an_older_write_never_replaces_a_newer_one(
-    world: World, projector: Projector, redis: Redis
-) -> None:
+async def test_an_older_write_never_replaces_a_newer_one(world: World, redis: Redis) -> None:
     writes = [await read(world)]
     for status in ("suspended", "active", "suspended"):
         await world.set_status(status)
         writes.append(await read(world))
-    newest = writes[-1]
+    newest, writer = writes[-1], Writer(redis)
 
-    assert await projector.write([newest]) == 1
-    assert await projector.write(writes[:-1]) == 0
+    assert await writer.write([newest]) == 1
+    assert await writer.write(writes[:-1]) == 0
     assert (await projected(redis, world.instance_id)).status == "suspended"
     for _ in range(20):
         await redis.delete(newest.key)
         random.shuffle(writes)
-        await asyncio.gather(*(projector.write([write]) for write in writes))
+        await asyncio.gather(*(writer.write([write]) for write in writes))
         assert await redis.get(newest.key) == newest.value
 
 
@@ -189,7 +188,7 @@ async def test_a_late_write_does_not_bring_a_revoked_key_back(
     await revoke(world, key.key_id)
     await projector.project("api_key", [digest(key.key)])
 
-    assert await projector.write([late]) == 0
+    assert await Writer(redis).write([late]) == 0
     record = await key_record(redis, key.key)
     assert record is not None
     assert record.revoked
@@ -303,7 +302,7 @@ async def test_a_restarted_redis_is_filled_again(world: World, embedded: Embedde
     (port,) = free_ports("own").values()
     data = tmp_path / "valkey"
     client = redis_client.connect(RedisSettings(url=f"redis://127.0.0.1:{port}/0"))
-    projector = Projector(world.database, client, world.clock)
+    projector = Projector(world.database, Writer(client), world.clock)
     keeper = Keeper(projector, client, HOUR_MS, world.clock)
     with embedded.running(lambda: servers.valkey(data, port)):
         assert await keeper.turn()

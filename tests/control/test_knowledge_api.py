@@ -272,6 +272,7 @@ async def test_a_plan_says_how_much_an_instance_may_know(api: Api, world: World)
 
     status, problem = await upload(api, bytes(101))
     assert (status, problem["code"]) == (409, "knowledge_quota_reached")
+    assert "buy another instance" in problem["detail"]
     assert (await api("POST", sources(world), SITE)).status == 201
     assert (await api("POST", sources(world), SITE)).status == 409
 

@@ -104,7 +104,9 @@ async def test_a_plan_without_the_channel_refuses_its_keys(plane: Plane, fast: A
 
     for answers, channel in ((widget, "widget"), (api, "api")):
         for answer in answers:
-            assert assert_problem(answer, 403, "channel_not_allowed")["channel"] == channel
+            problem = assert_problem(answer, 403, "channel_not_allowed")
+            assert problem["channel"] == channel
+            assert "use an instance whose plan has it, or ask" in problem["detail"]
 
 
 async def test_a_plan_that_loses_the_widget_ends_its_sessions(plane: Plane, fast: Any) -> None:

@@ -152,7 +152,11 @@ async def test_topics_of_another_shape_are_problems(place: Place) -> None:
         await admin.delete_topics([topics.LIMITS.name, topics.LEDGER.name])
 
         async def made() -> bool:
-            config = {"retention.ms": "1000", "message.timestamp.type": "CreateTime"}
+            config = {
+                "cleanup.policy": "compact",
+                "retention.ms": "1000",
+                "message.timestamp.type": "CreateTime",
+            }
             reply = await admin.create_topics([NewTopic(topics.LEDGER.name, 3, 1, topic_configs=config)])
             # 36: the one that was deleted is still there.
             return all(code == 0 for _, code, _ in reply.topic_errors)
@@ -174,6 +178,7 @@ async def test_topics_of_another_shape_are_problems(place: Place) -> None:
     assert topics.LIMITS.name in said["topics"].said
     assert "credits.ledger has 3, not 8" in said["partitions"].said
     assert said["retention"].level == said["timestamps"].level == "problem"
+    assert "cleanup.policy to delete" in said["cleanup"].remedy
 
 
 async def _gone(admin: AIOKafkaAdminClient, name: str) -> bool:

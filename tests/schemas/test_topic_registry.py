@@ -29,13 +29,14 @@ def test_the_shorter_lists_are_what_the_consumers_say() -> None:
 
 @every_topic
 def test_a_topic_is_well_formed(topic: Topic) -> None:
-    assert re.fullmatch(r"(usage|credits|billing|ingestion|conversations)\.[a-z_]+", topic.name)
+    assert re.fullmatch(r"(usage|credits|billing|ingestion|conversations|control)\.[a-z_]+", topic.name)
     assert topic.producers
     assert topic.consumers
     assert topic.event.__doc__
     # What is about a wallet stands on its organisation's partition.
     whole_tenants = (topics.RECONCILE_REQUESTS, topics.RECONCILIATIONS)
-    assert topic.key == ("tenant_id" if topic in whole_tenants else "org_id")
+    if topic is not topics.CONTROL_RECORDS:  # each by the key that Redis has it under
+        assert topic.key == ("tenant_id" if topic in whole_tenants else "org_id")
 
 
 @every_topic
@@ -52,7 +53,12 @@ def test_the_broker_stamps_and_keeps_every_record(topic: Topic) -> None:
     config = topic.config()
 
     assert config["message.timestamp.type"] == "LogAppendTime"
-    assert int(config["retention.ms"]) >= 7 * DAY_MS
+    if topic.compacted:
+        assert config["cleanup.policy"] == "compact"
+        assert "retention.ms" not in config
+    else:
+        assert config["cleanup.policy"] == "delete"
+        assert int(config["retention.ms"]) >= 7 * DAY_MS
     assert all(isinstance(value, str) for value in config.values())
 
 

@@ -67,6 +67,8 @@ def test_a_lost_valkey_is_rebuilt_from_its_checkpoint_and_from_the_log(own: Stac
     own.lose_valkey()
     assert "exact" in own.ok("rebuild", "--from-log")
     assert json.loads(own.ok("reconcile", "--json"))["figures"] == before["figures"]
+    # Keys and prices alone, beside what runs: all of them are there.
+    assert "0 keys, instances and prices were written" in own.ok("rebuild", "--records")
     # Nothing was charged or stored twice, and it goes on.
     own.run_some(5)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.database.base import Base
@@ -117,11 +117,25 @@ async def config(session: AsyncSession, instance_id: str) -> InstanceConfig | No
     return await session.get(InstanceConfig, instance_id)
 
 
+async def locked_org(session: AsyncSession, tenant_id: str, org_id: str) -> Org | None:
+    query = select(Org).where(Org.tenant_id == tenant_id, Org.org_id == org_id)
+    return await session.scalar(query.with_for_update())
+
+
 async def touch_instances_of_plan(session: AsyncSession, plan_id: str, at_ms: int) -> Sequence[str]:
     """Note that all instances of a plan change; return their ids."""
+    return await _touch(session, Instance.plan_id == plan_id, at_ms)
+
+
+async def touch_instances_of_org(session: AsyncSession, org_id: str, at_ms: int) -> Sequence[str]:
+    """Note that all instances of an org change; return their ids."""
+    return await _touch(session, Instance.org_id == org_id, at_ms)
+
+
+async def _touch(session: AsyncSession, which: ColumnElement[bool], at_ms: int) -> Sequence[str]:
     touched = await session.scalars(
         update(Instance)
-        .where(Instance.plan_id == plan_id)
+        .where(which)
         .values(version=Instance.version + 1, updated_at_ms=at_ms)
         .returning(Instance.instance_id)
         .execution_options(synchronize_session=False)

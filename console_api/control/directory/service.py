@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +17,7 @@ from kit.clock import new_id
 from kit.problems import InvalidRequest, NotFound
 from schemas.directory import InstanceStatus, Role
 
+OrgStatus = Literal["active", "suspended"]
 #: What an instance may become. An end is final.
 _NEXT: dict[str, tuple[InstanceStatus, ...]] = {
     "provisioning": ("active", "ended"),
@@ -178,6 +181,31 @@ async def plan_changed(session: AsyncSession, plan_id: str, at_ms: int) -> int:
     touched = await repository.touch_instances_of_plan(session, plan_id, at_ms)
     await outbox.project_many(session, "instance", touched, at_ms)
     return len(touched)
+
+
+async def set_org_status(
+    session: AsyncSession, org: Org, status: OrgStatus, *, actor: str, reason: str, at_ms: int
+) -> bool:
+    """Suspend or resume a locked org with all its instances; return whether it changed.
+
+    An instance that was suspended itself stays so when its org is resumed.
+    """
+    if org.status == status:
+        return False
+    org.status = status
+    touched = await repository.touch_instances_of_org(session, org.org_id, at_ms)
+    await outbox.project_many(session, "instance", touched, at_ms)
+    audit.record(
+        session,
+        tenant_id=org.tenant_id,
+        org_id=org.org_id,
+        actor=actor,
+        action="org.suspend" if status == "suspended" else "org.resume",
+        target=("org", org.org_id),
+        at_ms=at_ms,
+        reason=reason,
+    )
+    return True
 
 
 async def _plan(session: AsyncSession, tenant_id: str, plan_id: str) -> Plan:

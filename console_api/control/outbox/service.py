@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.outbox import repository
-from console_api.control.outbox.models import Projection
+from console_api.control.outbox.models import PROJECTED, Projection
 from kit.clock import new_id
 from schemas import topics
 from schemas.events import encode
@@ -62,7 +62,7 @@ async def resend(
 
 
 async def project(session: AsyncSession, kind: Projection, key: str, at_ms: int) -> None:
-    """Have a projection written anew once the transaction commits.
+    """Have a projection written anew, to Redis and to Kafka, once the transaction commits.
 
     `key` is a key's digest, an instance's id, `<tenant id>/<version>` of a book, a schedule's tenant id, or
     `<org id>/<provider>` of a customer.
@@ -73,7 +73,8 @@ async def project(session: AsyncSession, kind: Projection, key: str, at_ms: int)
 async def project_many(session: AsyncSession, kind: Projection, keys: Iterable[str], at_ms: int) -> None:
     """As `project`, for many."""
     rows: list[dict[str, object]] = [
-        {"outbox_id": new_id("out"), "lane": "redis", "topic": kind, "key": key, "created_at_ms": at_ms}
+        {"outbox_id": new_id("out"), "lane": lane, "topic": kind, "key": key, "created_at_ms": at_ms}
         for key in keys
+        for lane in PROJECTED
     ]
     await repository.add_projections(session, rows)

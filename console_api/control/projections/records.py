@@ -18,6 +18,7 @@ from console_api.database.tables import (
     PriceScheduleRow,
     Secret,
 )
+from kit.projections import Write
 from schemas import keys
 from schemas.directory import (
     ApiKeyRecord,
@@ -41,20 +42,6 @@ _CEILINGS = (
     "daily_cap_micro",
     "monthly_cap_micro",
 )
-
-
-@dataclass(frozen=True)
-class Write:
-    """One projection to be written. `messages`: channel and message, for whoever caches it."""
-
-    key: str
-    version: int
-    value: bytes
-    lifetime_ms: int = 0
-    only_if_there: bool = False
-    messages: tuple[tuple[str, str], ...] = ()
-    #: A set, and what it has to hold.
-    member_of: tuple[str, str] | None = None
 
 
 def key_write(row: ApiKey, now_ms: int) -> Write:
@@ -95,9 +82,16 @@ class Belongings:
     connectors: tuple[tuple[Connector, Secret], ...] = ()
 
 
-def instance_write(row: Instance, config: InstanceConfig, plan: Plan, has: Belongings) -> Write:
-    """Return an instance's projection. Its keys are announced, too: gateways cache both together."""
+def instance_write(
+    row: Instance, config: InstanceConfig, plan: Plan, has: Belongings, *, stopped: bool = False
+) -> Write:
+    """Return an instance's projection. Its keys are announced, too: gateways cache both together.
+
+    `stopped`: its org, or the whole tenant, was suspended.
+    """
     record = instance_record(row, config, plan)
+    if stopped and record.status == "active":
+        record = msgspec.structs.replace(record, status="suspended")
     told = msgspec.structs.replace(record, knowledge=has.knowledge, connectors=bool(has.connectors))
     return Write(
         keys.instance(row.instance_id),

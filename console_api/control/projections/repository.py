@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from console_api.control.outbox.models import Projection
 from console_api.control.projections.records import (
     Belongings,
-    Write,
     book_write,
     connectors_write,
     customer_write,
@@ -24,11 +24,15 @@ from console_api.database.tables import (
     Instance,
     InstanceConfig,
     KnowledgeSource,
+    Org,
+    OutboxRow,
     Plan,
     PriceBookRow,
     PriceScheduleRow,
     Secret,
+    Tenant,
 )
+from kit.projections import Write
 
 #: A row's place in the order of its table, and what it is projected as.
 Placed = tuple[str, Write]
@@ -51,10 +55,12 @@ async def instance_writes(
     session: AsyncSession, ids: Sequence[str] | None = None, after: str = "", limit: int = 500
 ) -> list[Placed]:
     """Return instances by id: those that are named, or a page of all of them."""
-    query: Select[Instance, InstanceConfig, Plan] = (
-        select(Instance, InstanceConfig, Plan)
+    query: Select[Instance, InstanceConfig, Plan, bool] = (
+        select(Instance, InstanceConfig, Plan, stopped())
         .join(InstanceConfig, InstanceConfig.instance_id == Instance.instance_id)
         .join(Plan, Plan.plan_id == Instance.plan_id)
+        .join(Org, Org.org_id == Instance.org_id)
+        .join(Tenant, Tenant.tenant_id == Instance.tenant_id)
         .order_by(Instance.instance_id)
         .limit(limit)
     )
@@ -63,13 +69,18 @@ async def instance_writes(
     of = await _belongings(session, [row[0].instance_id for row in rows])
     return [
         (instance.instance_id, write)
-        for instance, config, plan in rows
+        for instance, config, plan, stops in rows
         for write in (
             # Before the instance says that there are some.
             connectors_write(instance, of[instance.instance_id]),
-            instance_write(instance, config, plan, of[instance.instance_id]),
+            instance_write(instance, config, plan, of[instance.instance_id], stopped=stops),
         )
     ]
+
+
+def stopped() -> ColumnElement[bool]:
+    """Return the condition that nothing of an org runs; `Org` and `Tenant` are joined."""
+    return or_(Org.status != "active", Tenant.status != "active")
 
 
 async def _belongings(session: AsyncSession, ids: Sequence[str]) -> dict[str, Belongings]:
@@ -153,3 +164,25 @@ async def customer_writes(
 def _pair(name: str) -> tuple[str, str]:
     org_id, _, provider = name.rpartition("/")
     return org_id, provider
+
+
+async def publish_all(session: AsyncSession, request_id: str, at_ms: int) -> None:
+    """Have all projections published: a row in the outbox for each, its id made with that of the request."""
+    # Prices first: a key without them cannot be served.
+    named: dict[Projection, ColumnElement[str]] = {
+        "price_book": PriceBookRow.tenant_id + "/" + PriceBookRow.version,
+        "price_schedule": PriceScheduleRow.tenant_id + "",
+        "instance": Instance.instance_id + "",
+        "api_key": ApiKey.digest + "",
+        "customer": Customer.org_id + "/" + Customer.provider,
+    }
+    columns = ("outbox_id", "lane", "topic", "key", "created_at_ms")
+    for kind, name in named.items():
+        row = (
+            literal(f"{request_id}:{kind}:") + name,
+            literal("records"),
+            literal(kind),
+            name,
+            literal(at_ms),
+        )
+        await session.execute(insert(OutboxRow).from_select(columns, select(*row)))

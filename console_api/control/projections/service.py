@@ -1,4 +1,4 @@
-"""Writes projections: those the outbox names, and all of them.
+"""Writes projections, to Redis and to Kafka: those the outbox names, and all of them.
 
 A projection is read from the database when it is written, not when it changed. So any number of changes is
 one write, and what Redis holds is never older than what it held: the version read with the row decides.
@@ -6,40 +6,45 @@ one write, and what Redis holds is never older than what it held: the version re
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.outbox.models import Projection
 from console_api.control.projections import repository
-from console_api.control.projections.records import Write
 from console_api.control.projections.repository import Placed
 from console_api.database.engine import Database
 from console_api.database.tables import OutboxRow
 from kit.clock import Clock
+from kit.projections import Write, Writer
 
 log = logging.getLogger(__name__)
 
-_SCRIPT = Path(__file__).with_name("project.lua").read_text()
-_AT_ONCE = 32
 _PAGE = 500
 
 _Page = Callable[[AsyncSession, str], Awaitable[list[Placed]]]
 
 
-class Projector:
-    """Writes to Redis what the database says. Raises `RedisError` and `SQLAlchemyError`."""
+class Store(Protocol):
+    """Where projections are kept."""
 
-    def __init__(self, database: Database, redis: Redis, clock: Clock) -> None:
+    async def write(self, writes: Sequence[Write]) -> int:
+        """Write them; return how many changed. Raises `ValueError` for what can never be written."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Projector:
+    """Writes to a store what the database says. Raises `SQLAlchemyError`, and what the store raises."""
+
+    def __init__(self, database: Database, store: Store, clock: Clock) -> None:
         self._database = database
-        self._redis = redis
+        self._store = store
         self._clock = clock
-        self._script = redis.register_script(_SCRIPT)
 
     async def deliver(self, rows: Sequence[OutboxRow]) -> Mapping[int, str]:
         """Write what the rows name, each once; return the rows that name nothing we know (a `Sink`)."""
@@ -51,7 +56,7 @@ class Projector:
         return poison
 
     async def close(self) -> None:
-        """The client is its owner's."""
+        await self._store.close()
 
     async def _named(self, kind: Projection, rows: Sequence[OutboxRow]) -> dict[int, str]:
         names = list(dict.fromkeys(row.key for row in rows))
@@ -74,7 +79,7 @@ class Projector:
         """Write the named projections of a kind as they are now; return how many changed."""
         async with self._database.reading() as session:
             placed = await self._read(session, kind, names)
-        return await self.write([write for _, write in placed])
+        return await self._store.write([write for _, write in placed])
 
     async def _read(self, session: AsyncSession, kind: Projection, names: Sequence[str]) -> list[Placed]:
         limit = len(names)
@@ -109,30 +114,10 @@ class Projector:
                 placed = await page(session, after)
             if not placed:
                 return changed
-            changed += await self.write([write for _, write in placed])
+            changed += await self._store.write([write for _, write in placed])
             after = placed[-1][0]
-
-    async def write(self, writes: Sequence[Write]) -> int:
-        """Write what was read; return how many changed. Those that Redis has newer ones of are left out."""
-        changed = 0
-        for start in range(0, len(writes), _AT_ONCE):
-            changed += sum(await asyncio.gather(*map(self._put, writes[start : start + _AT_ONCE])))
-        return changed
-
-    async def _put(self, write: Write) -> int:
-        if write.member_of is not None:
-            await self._redis.sadd(*write.member_of)
-        arguments: list[bytes | str | int] = [
-            write.version,
-            write.value,
-            write.lifetime_ms,
-            int(write.only_if_there),
-        ]
-        for channel, message in write.messages:
-            arguments += (channel, message)
-        return int(await self._script(keys=[write.key], args=arguments))
 
 
 async def project_all(database: Database, redis: Redis, clock: Clock) -> int:
-    """Rebuild all projections from the database; return how many changed. Harmless while others write."""
-    return await Projector(database, redis, clock).all()
+    """Write all projections to Redis; return how many changed. Harmless while others write."""
+    return await Projector(database, Writer(redis), clock).all()
