@@ -229,7 +229,7 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     ),
                 )
                 learning = config.knowledge and knowing.running(
-                    config.knowledge, app.state.control, config.kafka, config.clickhouse
+                    config.knowledge, app.state.control, config.kafka, config.clickhouse, metrics
                 )
                 hearing = config.control and conversing.running(
                     config.conversations, app.state.control, redis, config.kafka

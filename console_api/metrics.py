@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from kit.metrics import counter, gauge, histogram, serving
+from kit.metrics.registry import LAG, STALLED_SECONDS
 
 
 class Metrics:
@@ -29,6 +30,9 @@ class Metrics:
         self.alert_deliveries = counter(serving.ALERT_DELIVERIES, own)
         #: A number that stays up is a receiver, or a mail server, that is away.
         self.alerts_waiting = gauge(serving.ALERTS_WAITING, own)
+        #: Of what this process hears, as workers tell theirs.
+        self.lag = gauge(LAG, own)
+        self.stalled = gauge(STALLED_SECONDS, own)
         #: Written by `console_api.backlog`. A revoked key goes by the lane `redis`.
         self.outbox_rows = gauge(serving.OUTBOX_ROWS, own)
         self.outbox_age = gauge(serving.OUTBOX_AGE_SECONDS, own)

@@ -32,7 +32,7 @@ _TELL_EVERY_S = 15.0
 @asynccontextmanager
 async def running(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -> AsyncIterator[None]:
     """Listen, ask, throw away, and tell what waits, until the block ends."""
-    work = asyncio.gather(_listen(plane, kafka), _keep(plane), _tell(plane, metrics))
+    work = asyncio.gather(_listen(plane, kafka, metrics), _keep(plane), _tell(plane, metrics))
     try:
         yield
     finally:
@@ -41,13 +41,13 @@ async def running(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -
             await work
 
 
-async def _listen(plane: ControlPlane, kafka: KafkaSettings) -> None:
+async def _listen(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -> None:
     await plane.ready.wait()
     takers = {
         topics.DEAD_LETTERS: partial(dead_letters.take, plane.database),
         topics.RECONCILIATIONS: partial(reconciliations.take, plane.database),
     }
-    await Intake(kafka, GROUP, takers).run()
+    await Intake(kafka, GROUP, takers, metrics).run()
 
 
 async def _keep(plane: ControlPlane) -> None:
