@@ -229,7 +229,7 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                     ),
                 )
                 learning = config.knowledge and knowing.running(
-                    config.knowledge, app.state.control, config.kafka, config.clickhouse
+                    config.knowledge, app.state.control, config.kafka, config.clickhouse, metrics
                 )
                 hearing = config.control and conversing.running(
                     config.conversations, app.state.control, redis, config.kafka
@@ -237,7 +237,9 @@ def _lifespan(config: Config, clock: Clock, metrics: Metrics):  # type: ignore[n
                 forgetting = config.knowledge and forgotten.running(
                     app.state.control, config.knowledge.knowledge.keep_ended_days
                 )
-                looking_after = app.state.control and operating.running(app.state.control, config.kafka)
+                looking_after = app.state.control and operating.running(
+                    app.state.control, config.kafka, metrics
+                )
                 telling = config.control and alerting.running(
                     config.alerts, app.state.control, stores, app.state.outbound, config.kafka
                 )

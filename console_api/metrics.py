@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from kit.metrics import counter, gauge, histogram, serving
+from kit.metrics.registry import LAG, STALLED_SECONDS
 
 
 class Metrics:
@@ -29,3 +30,15 @@ class Metrics:
         self.alert_deliveries = counter(serving.ALERT_DELIVERIES, own)
         #: A number that stays up is a receiver, or a mail server, that is away.
         self.alerts_waiting = gauge(serving.ALERTS_WAITING, own)
+        #: Of what this process hears, as workers tell theirs.
+        self.lag = gauge(LAG, own)
+        self.stalled = gauge(STALLED_SECONDS, own)
+        #: Written by `console_api.backlog`. A revoked key goes by the lane `redis`.
+        self.outbox_rows = gauge(serving.OUTBOX_ROWS, own)
+        self.outbox_age = gauge(serving.OUTBOX_AGE_SECONDS, own)
+        #: Each is a change that gateways or workers never hear of.
+        self.outbox_parked = gauge(serving.OUTBOX_PARKED, own)
+        #: Somebody paid and has nothing.
+        self.orders_stuck = gauge(serving.ORDERS_STUCK, own)
+        #: What a payment provider told in vain.
+        self.webhooks_failed = gauge(serving.WEBHOOKS_FAILED, own)

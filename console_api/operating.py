@@ -11,10 +11,12 @@ from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from console_api import backlog
 from console_api.control.intake import Intake
 from console_api.control.plane import ControlPlane
 from console_api.dead_letters import repository as letters
 from console_api.dead_letters import service as dead_letters
+from console_api.metrics import Metrics
 from console_api.reconciliations import repository as reports
 from console_api.reconciliations import service as reconciliations
 from kit.settings import KafkaSettings
@@ -24,12 +26,13 @@ log = logging.getLogger(__name__)
 
 GROUP = "runmeter-operating"
 _EVERY_S = 60.0
+_TELL_EVERY_S = 15.0
 
 
 @asynccontextmanager
-async def running(plane: ControlPlane, kafka: KafkaSettings) -> AsyncIterator[None]:
-    """Listen, ask and throw away until the block ends."""
-    work = asyncio.gather(_listen(plane, kafka), _keep(plane))
+async def running(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -> AsyncIterator[None]:
+    """Listen, ask, throw away, and tell what waits, until the block ends."""
+    work = asyncio.gather(_listen(plane, kafka, metrics), _keep(plane), _tell(plane, metrics))
     try:
         yield
     finally:
@@ -38,13 +41,13 @@ async def running(plane: ControlPlane, kafka: KafkaSettings) -> AsyncIterator[No
             await work
 
 
-async def _listen(plane: ControlPlane, kafka: KafkaSettings) -> None:
+async def _listen(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -> None:
     await plane.ready.wait()
     takers = {
         topics.DEAD_LETTERS: partial(dead_letters.take, plane.database),
         topics.RECONCILIATIONS: partial(reconciliations.take, plane.database),
     }
-    await Intake(kafka, GROUP, takers).run()
+    await Intake(kafka, GROUP, takers, metrics).run()
 
 
 async def _keep(plane: ControlPlane) -> None:
@@ -55,6 +58,16 @@ async def _keep(plane: ControlPlane) -> None:
         except (SQLAlchemyError, OSError) as error:
             log.warning("nothing is reconciled or thrown away", extra={"error": repr(error)})
         await asyncio.sleep(_EVERY_S)
+
+
+async def _tell(plane: ControlPlane, metrics: Metrics) -> None:
+    await plane.ready.wait()
+    while True:
+        try:
+            await backlog.tell(plane, metrics)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("what waits is not told", extra={"error": repr(error)})
+        await asyncio.sleep(_TELL_EVERY_S)
 
 
 async def turn(plane: ControlPlane) -> None:

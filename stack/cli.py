@@ -32,6 +32,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("send realistic runs and watch them being metered", "stack.demo"),
     "up": Command("start the stack", "stack.up", "up", "add_up_arguments"),
+    "tenant": Command("make a tenant, and tokens for its services", "stack.tenant"),
     "replay": Command("publish dead letters again", "stack.replay"),
     "reconcile": Command("compute everything anew and compare", "stack.reconcile"),
     "exports": Command("billing records for other systems", "stack.exports"),

@@ -1,96 +1,36 @@
 """Hears of thresholds that wallets and caps crossed (`credits.limits`), and tells them.
 
-Written first, committed to Kafka after: what a crash or another member repeats was told already.
+What a crash or another member repeats was told already.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import Sequence
 
-import msgspec
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import CommitFailedError, KafkaError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.alerts import repository
 from console_api.alerts.telling import Fact, tell
 from console_api.database.engine import Database
 from console_api.metrics import Metrics
-from kit import kafka_access
 from kit.clock import Clock
-from kit.settings import AlertSettings, KafkaSettings
-from schemas import topics
+from kit.settings import AlertSettings
 from schemas.events import LimitEvent
 
-log = logging.getLogger(__name__)
-
 GROUP = "runmeter-alerts"
-_BATCH = 200
-_POLL_MS = 500
-_RETRY_S = 2.0
-_decoder = msgspec.json.Decoder(LimitEvent)
 
 
 class LimitsIntake:
-    """One member of the group that reads limits. Any number of console APIs may run one."""
+    """Takes limits that were heard, as one of any number of console APIs."""
 
-    def __init__(
-        self,
-        database: Database,
-        settings: AlertSettings,
-        kafka: KafkaSettings,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, database: Database, settings: AlertSettings, clock: Clock, metrics: Metrics) -> None:
         self._database = database
         self._max_age_ms = settings.max_age_s * 1_000
-        self._kafka = kafka
         self._clock = clock
         self._metrics = metrics
 
-    async def run(self) -> None:
-        """Listen for ever."""
-        said = False
-        while True:
-            try:
-                await self._session()
-            except (KafkaError, SQLAlchemyError, OSError) as error:
-                # Once: while Kafka is away there is nothing new to say.
-                level = logging.DEBUG if said else logging.WARNING
-                log.log(level, "limits are not heard", extra={"error": repr(error)})
-                said = True
-            await asyncio.sleep(_RETRY_S)
-
-    async def _session(self) -> None:
-        consumer = AIOKafkaConsumer(
-            topics.LIMITS.name,
-            **kafka_access.options(self._kafka),
-            group_id=GROUP,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        try:
-            await consumer.start()
-            while True:
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
-                await self.take([record.value for records in found.values() for record in records])
-                if found:
-                    with contextlib.suppress(CommitFailedError):
-                        await consumer.commit()
-        finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
-
-    async def take(self, values: Sequence[bytes | None]) -> int:
-        """Tell what these records say, in one transaction; return how much of it was new."""
-        events = [event for value in values if (event := _decoded(value)) is not None]
-        if not events:
-            return 0
+    async def take(self, events: Sequence[LimitEvent]) -> int:
+        """Tell what these events say, in one transaction; return how much of it was new."""
         new: list[Fact] = []
         async with self._database.writing() as session:
             # In one order for all, so that two that write at once do not wait for each other for ever.
@@ -145,11 +85,3 @@ async def fact_of(session: AsyncSession, event: LimitEvent) -> Fact | None:
             "instance": name or event.instance_id,
         },
     )
-
-
-def _decoded(value: bytes | None) -> LimitEvent | None:
-    try:
-        return _decoder.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("a limit that cannot be read was skipped", extra={"error": repr(error)})
-        return None

@@ -12,16 +12,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from console_api.alerts.delivery import Deliverer
-from console_api.alerts.intake import LimitsIntake
+from console_api.alerts.intake import GROUP, LimitsIntake
 from console_api.alerts.trying import Tries
 from console_api.alerts.watch import Watch
 from console_api.alerts.ways import Ways
+from console_api.control.intake import Intake
 from console_api.control.plane import ControlPlane
 from console_api.stores import Stores
 from kit.connectors.outbound import Outbound
 from kit.mail import mailer_of
 from kit.settings import AlertSettings, KafkaSettings, SmtpSettings, load
 from kit.tasks import ended
+from schemas import topics
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ async def running(
     """Hear, watch and deliver until the block ends."""
     settings = config.alerts
     ways = Ways(mailer_of(config.smtp), outbound, settings.console_url)
-    intake = LimitsIntake(plane.database, settings, kafka, plane.clock, stores.metrics)
+    limits = LimitsIntake(plane.database, settings, plane.clock, stores.metrics)
+    intake = Intake(kafka, GROUP, {topics.LIMITS: limits.take}, stores.metrics)
     deliverer = Deliverer(plane, ways, settings, plane.clock, stores.metrics)
     work = [
         asyncio.create_task(_work(plane, run))

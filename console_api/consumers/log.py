@@ -76,6 +76,11 @@ async def reader_of(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
                 await reader.stop()
 
 
+async def names(admin: AIOKafkaAdminClient) -> set[str]:
+    """Return the names of all groups that Kafka knows."""
+    return {name for name, *_ in await admin.list_consumer_groups()}
+
+
 async def group(admin: AIOKafkaAdminClient, name: str) -> Group:
     """Return a group; one that nobody ever joined is empty."""
     (described,) = (await admin.describe_consumer_groups([name]))[0].to_object()["groups"]

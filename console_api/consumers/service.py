@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from console_api.alerts import intake as alerts
 from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.consumers import log as kafka_log
@@ -44,7 +45,7 @@ class Role:
     source: str = "commits"
 
 
-#: Every reader of the log that belongs to the product.
+#: Every reader of the log that belongs to the product, but for those of billing records: see `roles_of`.
 ROLES: tuple[Role, ...] = (
     Role("metering", "runmeter-metering", topics.METERED, "fences in Redis"),
     Role("warehouse", "runmeter-warehouse", topics.STORED, "plans in commits"),
@@ -55,9 +56,28 @@ ROLES: tuple[Role, ...] = (
         "runmeter-conversations",
         (topics.CONVERSATION_TURNS, topics.CONVERSATION_FEEDBACK),
     ),
+    Role("alerts", alerts.GROUP, (topics.LIMITS,)),
     Role("operating", "runmeter-operating", (topics.DEAD_LETTERS, topics.RECONCILIATIONS)),
     Role("reconcile", "runmeter-reconcile", (topics.RECONCILE_REQUESTS,)),
 )
+
+
+#: There are none of these where nothing is exported.
+_BILLING = Role("billing", "runmeter-billing", (topics.LEDGER,), "fences in Redis")
+#: And the destination's name.
+_EXPORTER = "runmeter-export-"
+_MOST_EXPORTERS = 50
+_FENCED = (*topics.METERED, topics.LEDGER)
+
+
+def roles_of(known: Collection[str]) -> list[Role]:
+    """Return the readers there are, given the groups that Kafka knows."""
+    exporters = sorted(group for group in known if group.startswith(_EXPORTER))[:_MOST_EXPORTERS]
+    return [
+        *ROLES,
+        *([_BILLING] if _BILLING.group in known else []),
+        *(Role(group.removeprefix("runmeter-"), group, (topics.BILLING,)) for group in exporters),
+    ]
 
 
 class ConsumerWatch:
@@ -83,12 +103,13 @@ class ConsumerWatch:
     async def _look(self) -> list[RoleLag]:
         try:
             async with asyncio.timeout(_WITHIN_S), kafka_log.admin_of(self._kafka) as admin:
-                groups = {role.name: await kafka_log.group(admin, role.group) for role in ROLES}
-                fences = await repository.fences(self._stores, topics.METERED)
+                known = roles_of(await kafka_log.names(admin))
+                groups = {role.name: await kafka_log.group(admin, role.group) for role in known}
+                fences = await repository.fences(self._stores, _FENCED)
                 async with kafka_log.reader_of(self._kafka) as reader:
-                    bounds = await kafka_log.bounds(reader, self._places())
+                    bounds = await kafka_log.bounds(reader, self._places(known))
                     found = []
-                    for role in ROLES:
+                    for role in known:
                         at = positions(role, groups[role.name], fences)
                         times = await kafka_log.times(reader, at, bounds)
                         found.append(self._role(role, groups[role.name], at, bounds, times))
@@ -99,8 +120,8 @@ class ConsumerWatch:
                 "Try again in a few seconds.", headers={"Retry-After": "5"}, store="kafka"
             ) from error
 
-    def _places(self) -> list[TopicPartition]:
-        read = {topic.name for role in ROLES for topic in role.topics}
+    def _places(self, known: Iterable[Role]) -> list[TopicPartition]:
+        read = {topic.name for role in known for topic in role.topics}
         return [TopicPartition(name, p) for name in sorted(read) for p in range(self._stores.partitions)]
 
     def _role(
@@ -139,7 +160,8 @@ def positions(role: Role, group: Group, fences: Mapping[TopicPartition, int]) ->
     found = {}
     for place, commit in group.commits.items():
         if place.topic in read and commit.offset >= 0:
-            found[place] = _after_plan(place, commit.offset, commit.metadata)
+            planned = role.source == "plans in commits"
+            found[place] = _after_plan(place, commit.offset, commit.metadata) if planned else commit.offset
     return found
 
 

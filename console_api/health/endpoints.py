@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -35,9 +35,9 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", summary="Redis and ClickHouse answer")
-async def readyz(stores: StoresDep) -> Readiness:
-    found = await service.checks(stores)
+@router.get("/readyz", summary="Redis, ClickHouse and the database answer")
+async def readyz(stores: StoresDep, request: Request) -> Readiness:
+    found = await service.checks(stores, request.app.state.control)
     away = [name for name, state in found.items() if state != "ok"]
     if away:
         raise NotReady(f"Unreachable: {', '.join(away)}.", headers={"Retry-After": "2"}, checks=found)

@@ -1,88 +1,29 @@
 """Hears from the ingestion workers how far sources are, and writes it down.
 
-Written first, committed to Kafka after: what a crash in between repeats is older than what the row says.
+What a crash repeats is older than what the row says.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-import msgspec
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import CommitFailedError, KafkaError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.outbox import service as outbox
 from console_api.database.engine import Database
 from console_api.database.tables import KnowledgeSource
 from console_api.knowledge import repository
-from kit import kafka_access
-from kit.settings import KafkaSettings
-from schemas import topics
 from schemas.ingestion import SourceProgress
-
-log = logging.getLogger(__name__)
 
 GROUP = "runmeter-knowledge"
 HOUR_MS = 3_600_000
-_BATCH = 200
-_POLL_MS = 500
-_RETRY_S = 2.0
 
 
-class ProgressListener:
-    """One member of the group that reads progress. Any number of console APIs may run one."""
-
-    def __init__(self, database: Database, kafka: KafkaSettings) -> None:
-        self._database = database
-        self._kafka = kafka
-
-    async def run(self) -> None:
-        """Listen for ever."""
-        said = False
-        while True:
-            try:
-                await self._session()
-            except (KafkaError, SQLAlchemyError, OSError) as error:
-                # Once: while Kafka is away there is nothing new to say.
-                log.log(
-                    logging.DEBUG if said else logging.WARNING,
-                    "progress of sources is not heard",
-                    extra={"error": repr(error)},
-                )
-                said = True
-            except Exception:
-                log.exception("hearing progress of sources failed")
-            await asyncio.sleep(_RETRY_S)
-
-    async def _session(self) -> None:
-        consumer = AIOKafkaConsumer(
-            topics.INGESTION_PROGRESS.name,
-            **kafka_access.options(self._kafka),
-            group_id=GROUP,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        try:
-            await consumer.start()
-            while True:
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
-                events = [event for records in found.values() for event in _decoded(r.value for r in records)]
-                if events:
-                    async with self._database.writing() as session:
-                        for event in events:
-                            await apply(session, event)
-                if found:
-                    with contextlib.suppress(CommitFailedError):
-                        await consumer.commit()
-        finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+async def take(database: Database, events: Sequence[SourceProgress]) -> None:
+    """Write down how far sources are, in one transaction."""
+    async with database.writing() as session:
+        for event in events:
+            await apply(session, event)
 
 
 async def apply(session: AsyncSession, event: SourceProgress) -> bool:
@@ -120,11 +61,3 @@ def _forget(row: KnowledgeSource) -> None:
     """Leave of a deleted source that there was one."""
     row.title = row.url = row.blob = ""
     row.size_bytes = row.pages = row.chunks = row.tokens = row.next_sync_ms = 0
-
-
-def _decoded(values: Iterable[bytes | None]) -> Iterable[SourceProgress]:
-    for value in values:
-        try:
-            yield msgspec.json.decode(value or b"", type=SourceProgress)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("progress that cannot be read was skipped", extra={"error": repr(error)})

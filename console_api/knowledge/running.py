@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from console_api.control.intake import Intake
 from console_api.control.plane import ControlPlane
-from console_api.knowledge.progress import ProgressListener
+from console_api.knowledge import progress
 from console_api.knowledge.schedule import Schedule
+from console_api.metrics import Metrics
 from kit import embeddings, vectors
 from kit.blobs import BlobStore, FileBlobs
 from kit.embeddings import Embedder
@@ -27,6 +30,7 @@ from kit.settings import (
 )
 from kit.tasks import ended
 from kit.vectors.port import VectorStore
+from schemas import topics
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,11 @@ class Knowledge:
 
 @asynccontextmanager
 async def running(
-    config: KnowledgeConfig, plane: ControlPlane, kafka: KafkaSettings, clickhouse: ClickHouseSettings
+    config: KnowledgeConfig,
+    plane: ControlPlane,
+    kafka: KafkaSettings,
+    clickhouse: ClickHouseSettings,
+    metrics: Metrics,
 ) -> AsyncIterator[Knowledge]:
     """Listen to the ingestion workers until the block ends. Everything is connected to on first use."""
     folder = config.knowledge.blob_dir
@@ -66,7 +74,7 @@ async def running(
         config.knowledge,
     )
     schedule = Schedule(plane, config.knowledge, knowledge.embedder.model)
-    work = [asyncio.create_task(run) for run in (_listen(plane, kafka), _keep_to(schedule, plane))]
+    work = [asyncio.create_task(run) for run in (_listen(plane, kafka, metrics), _keep_to(schedule, plane))]
     try:
         yield knowledge
     finally:
@@ -75,9 +83,10 @@ async def running(
         await knowledge.embedder.close()
 
 
-async def _listen(plane: ControlPlane, kafka: KafkaSettings) -> None:
+async def _listen(plane: ControlPlane, kafka: KafkaSettings, metrics: Metrics) -> None:
     await plane.ready.wait()
-    await ProgressListener(plane.database, kafka).run()
+    takers = {topics.INGESTION_PROGRESS: partial(progress.take, plane.database)}
+    await Intake(kafka, progress.GROUP, takers, metrics).run()
 
 
 async def _keep_to(schedule: Schedule, plane: ControlPlane) -> None:

@@ -14,6 +14,7 @@ from console_api.orders.models import (
     NewOrder,
     Note,
     OrderPage,
+    OrderStatus,
     OrderView,
     PlacedOrder,
     Refund,
@@ -66,10 +67,11 @@ async def place(
 async def orders(
     session: ReadDep,
     principal: PrincipalDep,
+    status: Annotated[OrderStatus | None, Query(description="Only orders that are so now")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> OrderPage:
-    return await service.page(session, principal, limit, cursor)
+    return await service.page(session, principal, status, limit, cursor)
 
 
 @router.get("/orders/{order_id}", summary="One order, and how far its provisioning is")

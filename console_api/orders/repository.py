@@ -29,19 +29,40 @@ async def order_by_key(session: AsyncSession, tenant_id: str, key: str) -> Order
 
 
 async def orders(
-    session: AsyncSession, tenant_id: str, org_id: str, after: tuple[int, str] | None, limit: int
+    session: AsyncSession,
+    tenant_id: str,
+    org_id: str,
+    *,
+    status: str | None,
+    after: tuple[int, str] | None,
+    limit: int,
 ) -> Sequence[tuple[Order, str]]:
     """Return orders with their plans' codes, newest first; of all orgs if `org_id` is empty."""
     query = select(Order, Plan.code).join(Plan, Plan.plan_id == Order.plan_id)
     query = query.where(Order.tenant_id == tenant_id)
     if org_id:
         query = query.where(Order.org_id == org_id)
+    if status is not None:
+        query = query.where(Order.status == status)
     if after is not None:
         query = query.where(tuple_(Order.created_at_ms, Order.order_id) < after)
     found = await session.execute(
         query.order_by(Order.created_at_ms.desc(), Order.order_id.desc()).limit(limit)
     )
     return [(row[0], row[1]) for row in found]
+
+
+async def stuck(session: AsyncSession, paid_before_ms: int) -> tuple[int, int]:
+    """Return how many orders failed, and how many were paid before that moment and are not provisioned."""
+    late = (Order.status == "paid") & (Order.paid_at_ms < paid_before_ms)
+    found = await session.execute(
+        select(
+            func.count().filter(Order.status == "failed"),
+            func.count().filter(late),
+        ).where(Order.status.in_(("failed", "paid")))
+    )
+    failed, waiting = found.one()
+    return failed, waiting
 
 
 async def due(session: AsyncSession, now_ms: int, limit: int) -> Sequence[str]:

@@ -147,10 +147,18 @@ async def purchase_of(
     )
 
 
-async def page(session: AsyncSession, principal: Principal, limit: int, cursor: str | None) -> OrderPage:
+async def page(
+    session: AsyncSession,
+    principal: Principal,
+    status: OrderStatus | None,
+    limit: int,
+    cursor: str | None,
+) -> OrderPage:
     """Return a page of the org's orders, newest first; of the tenant's to an operator of all of it."""
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
-    rows = await repository.orders(session, principal.tenant_id, principal.org_id, after, limit + 1)
+    rows = await repository.orders(
+        session, principal.tenant_id, principal.org_id, status=status, after=after, limit=limit + 1
+    )
     shown = rows[:limit]
     last = shown[-1][0] if shown else None
     return OrderPage(

@@ -35,7 +35,7 @@ KAFKA_AWAY = level("runmeter_kafka_away", "1", _PUBLISHERS, "Whether events go t
 LAG = level(
     "runmeter_lag_records",
     "records",
-    "metering warehouse billing exports ingestion",
+    "metering warehouse billing exports ingestion console_api",
     "Records not applied yet",
     role=_WORKERS,
     topic=_TOPIC,
@@ -44,7 +44,7 @@ LAG = level(
 STALLED_SECONDS = level(
     "runmeter_stalled_seconds",
     "seconds",
-    "metering warehouse billing exports",
+    "metering warehouse billing exports console_api",
     "Longest time for which a partition with records to apply has not advanced",
     role=_WORKERS,
 )

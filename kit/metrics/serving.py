@@ -7,6 +7,7 @@ from schemas.events import CLOSING_STATUSES
 
 _MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_LANES = among("kafka", "redis", "records")
 _LIMITS = among("org_wallet", "instance_day", "instance_month")
 
 # --- gateway -----------------------------------------------------------------------------------------------
@@ -164,6 +165,36 @@ ALERT_DELIVERIES = count(
 )
 ALERTS_WAITING = level(
     "runmeter_console_api_alerts_waiting", "messages", "console_api", "Messages of alerts that wait"
+)
+OUTBOX_ROWS = level(
+    "runmeter_console_api_outbox_rows",
+    "rows",
+    "console_api",
+    "Changes of the control plane that are not sent on yet",
+    lane=_LANES,
+)
+OUTBOX_AGE_SECONDS = level(
+    "runmeter_console_api_outbox_age_seconds",
+    "seconds",
+    "console_api",
+    "Age of the oldest change that is not sent on yet",
+    lane=_LANES,
+)
+OUTBOX_PARKED = level(
+    "runmeter_console_api_outbox_parked_rows", "rows", "console_api", "Changes that can never be sent on"
+)
+ORDERS_STUCK = level(
+    "runmeter_console_api_orders_stuck",
+    "orders",
+    "console_api",
+    "Orders that failed, or were paid ten minutes ago and are not provisioned",
+    state=among("failed", "unprovisioned"),
+)
+WEBHOOKS_FAILED = level(
+    "runmeter_console_api_webhooks_failed",
+    "deliveries",
+    "console_api",
+    "Deliveries of payment providers that failed, of the last seven days",
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from console_api.control.outbox import repository as outbox
 from console_api.database import engine
+from console_api.database.engine import Database
 from console_api.database.migrate import drift
 from kit import clickhouse_client
 from kit.settings import DatabaseSettings, load
-from stack.doctor.findings import Finding, Place, ok, problem
+from stack.doctor.findings import Finding, Place, ok, problem, warning
 from streams.warehouse import inspecting
 from streams.warehouse.migrate import migrations
 
@@ -68,14 +70,26 @@ async def look_at_database(place: Place) -> AsyncIterator[Finding]:
         return
     database = engine.connect(settings, place.data_dir)
     try:
-        wrong = await drift(database)
+        if wrong := await drift(database):
+            yield problem(
+                "database",
+                f"{len(wrong)} tables or columns differ from the code's",
+                "run `python -m console_api.database`; `python -m console_api` does so at its start",
+            )
+            return
+        yield ok("database", f"{url.get_backend_name()}, migrated")
+        yield await _outbox(database)
     finally:
         await database.close()
-    if wrong:
-        yield problem(
-            "database",
-            f"{len(wrong)} tables or columns differ from the code's",
-            "run `python -m console_api.database`; `python -m console_api` does so at its start",
+
+
+async def _outbox(database: Database) -> Finding:
+    async with database.reading() as session:
+        parked = await outbox.parked(session)
+    if parked:
+        return warning(
+            "outbox",
+            f"{parked:,} changes can never be sent on",
+            "see docs/operations.md#changes-are-not-sent-on",
         )
-    else:
-        yield ok("database", f"{url.get_backend_name()}, migrated")
+    return ok("outbox", "nothing was put aside")

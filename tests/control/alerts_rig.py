@@ -42,11 +42,10 @@ from kit.mail import Mailer, mailer_of
 from kit.settings import (
     AlertSettings,
     ControlSettings,
-    KafkaSettings,
     SecretsSettings,
     SmtpSettings,
 )
-from schemas.events import LimitEvent, encode
+from schemas.events import LimitEvent
 
 SECRET = "whsec_" + b64encode(b"k" * 32).decode()
 MICRO = 1_000_000
@@ -114,7 +113,7 @@ class Alerted:
     def intake(self, database: Database | None = None) -> LimitsIntake:
         """Return an ear, of another process if it has a database of its own."""
         chosen = database or self.world.database
-        return LimitsIntake(chosen, self.settings, KafkaSettings(), self.world.clock, Metrics())
+        return LimitsIntake(chosen, self.settings, self.world.clock, Metrics())
 
     def deliverer(self, database: Database | None = None) -> Deliverer:
         ways = Ways(self.mailer, self.outbound(), self.settings.console_url)
@@ -158,7 +157,7 @@ class Alerted:
         return self.settings.model_copy(update={"slack_hooks_url": f"{self.party.url}/services/"})
 
     async def take(self, *events: LimitEvent, database: Database | None = None) -> int:
-        return await self.intake(database).take([encode(event) for event in events])
+        return await self.intake(database).take(events)
 
     async def alerts(self) -> list[Alert]:
         async with self.world.database.reading() as session:

@@ -15,7 +15,12 @@ from control_world import World
 from orders_rig import DAY_MS, Crash, Shop
 
 from console_api.alerts import repository, rules
+from console_api.alerts.intake import GROUP
 from console_api.alerts.models import RuleChange
+from console_api.control.intake import Intake
+from console_api.metrics import Metrics
+from kit.settings import KafkaSettings
+from schemas import topics
 from schemas.events import encode
 
 
@@ -145,7 +150,10 @@ async def test_what_cannot_be_read_or_belongs_to_nobody_stops_nothing(told: Aler
         encode(wallet_event(told.world)),
     ]
 
-    assert await told.intake().take(values) == 1
+    intake = Intake(KafkaSettings(), GROUP, {topics.LIMITS: told.intake().take}, Metrics())
+    await intake.take(topics.LIMITS.name, values)
+
+    assert len(await told.alerts()) == 1
 
 
 async def test_a_missing_payment_is_told_once_each_time(shop: Shop, place: Place, world: World) -> None:

@@ -37,8 +37,11 @@ QUESTIONS = {"/api/v1/instances/{instance_id}/knowledge:search"}
 STREAMS = "text/event-stream"
 
 
-async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
-    """Return an id of each kind of thing of an org, all of it made for real."""
+async def theirs(
+    market: Market, owner: dict[str, str], operator: dict[str, str] | None = None
+) -> dict[str, str]:
+    """Return an id of each kind of thing of an org, all of it made for real. `operator`: of its tenant."""
+    operator = operator or market.operator
     placed = await market.order(owner, "dummy")
     assert (await market.call(owner, "POST", f"/orders/{placed['order_id']}:pay"))[0] == 204
     order = await market.provisioned(owner)
@@ -68,7 +71,7 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
     given = {"org_id": "", "kind": "promotion", "amount_micro": 1, "reason": "a stranger must not see it"}
     given["org_id"] = (await market.call(owner, "GET", "/account"))[1]["org_id"]
     key_of_grant = {"Idempotency-Key": f"given-{order['order_id']}"}
-    status, grant = await market.call(market.operator, "POST", "/grants", given, **key_of_grant)
+    status, grant = await market.call(operator, "POST", "/grants", given, **key_of_grant)
     assert status == 201, grant
     _, invited = await market.call(owner, "POST", "/account/team/invitations", invitation)
     mail = {"kind": "email", "name": "Us", "addresses": ["us@example.com"]}
@@ -91,7 +94,7 @@ async def theirs(market: Market, owner: dict[str, str]) -> dict[str, str]:
         "subscription_id": subscriptions[0]["subscription_id"],
         "grant_id": grant["grant_id"],
         "letter_id": await _refused(market, given["org_id"]),
-        "request_id": await _reconciled(market),
+        "request_id": await _reconciled(market, operator),
         "provider": "stripe",
         "event_id": event["id"],
     }
@@ -117,10 +120,10 @@ async def _refused(market: Market, org_id: str) -> str:
     return dead_letters.letter_id(letter)
 
 
-async def _reconciled(market: Market) -> str:
+async def _reconciled(market: Market, operator: dict[str, str]) -> str:
     """Return the id of a reconciliation of the marketplace's own."""
-    await market.call(market.operator, "POST", "/reconciliations", {})
-    listed = (await market.call(market.operator, "GET", "/reconciliations"))[1]["reconciliations"]
+    await market.call(operator, "POST", "/reconciliations", {})
+    listed = (await market.call(operator, "GET", "/reconciliations"))[1]["reconciliations"]
     return str(listed[0]["request_id"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import msgspec
 import pytest
 import pytest_asyncio
 from containers import free_ports
@@ -14,17 +15,23 @@ from published import firsts, published
 from redis.asyncio import Redis
 from waiting import PATIENCE_S
 
+from console_api.auth.models import Principal
 from console_api.control.credits import service as credits
+from console_api.control.directory import service as directory
 from console_api.control.outbox import repository, service
 from console_api.control.outbox.kafka_sink import KafkaSink
 from console_api.control.outbox.relay import OUTAGES, Relay, Sink
 from console_api.control.projections.service import Projector
 from console_api.database.engine import Database
 from console_api.database.tables import OutboxRow
+from console_api.keys import service as api_keys
+from console_api.keys.models import NewKey
+from kit.api_keys import digest
 from kit.clock import now_ms
 from kit.projections import Writer
 from kit.settings import ControlSettings, KafkaSettings
 from schemas import keys, topics
+from schemas.directory import ApiKeyRecord
 from schemas.events import CorrectionEvent
 
 SETTINGS = ControlSettings(relay_poll_ms=20, relay_batch=7, lease_ms=2_000)
@@ -219,6 +226,30 @@ async def test_a_lane_that_is_away_does_not_hold_up_the_other(
     async with database.reading() as session:
         assert await repository.lag(session, "kafka") == (1, world.clock())
         assert await repository.lag(session, "redis") == (0, 0)
+
+
+async def test_a_revocation_does_not_wait_for_all_instances_of_a_plan(
+    database: Database, world: World, redis: Redis
+) -> None:
+    relay = Relay(database, "redis", Projector(database, redis, world.clock), SETTINGS, world.clock)
+    async with database.writing() as session:
+        org = Principal("ada", world.tenant_id, world.org_id, "owner")
+        wanted = NewKey(kind="secret", name="leaked")
+        made = await api_keys.create(session, org, world.instance_id, wanted, world.clock())
+    await drain(relay)
+    for number in range(2 * SETTINGS.relay_batch):
+        await world.add_instance(f"Agent {number}")
+    async with database.writing() as session:
+        assert await directory.plan_changed(session, world.plan_id, world.clock()) > SETTINGS.relay_batch
+    async with database.writing() as session:
+        await api_keys.revoke(session, org, world.instance_id, made.key_id, world.clock())
+
+    assert await relay.turn() == SETTINGS.relay_batch
+
+    record = await redis.get(keys.api_key(digest(made.key)))
+    assert msgspec.json.decode(record, type=ApiKeyRecord).revoked
+    assert await drain(relay) > 0
+    assert await redis.scard(keys.org_instances(world.org_id)) == 2 * SETTINGS.relay_batch + 1
 
 
 async def test_what_can_never_be_sent_is_parked_and_holds_nothing_up(

@@ -11,6 +11,7 @@ from control_world import NOW, World
 from console_api import operating
 from console_api.control.intake import Intake
 from console_api.dead_letters import repository, service
+from console_api.metrics import Metrics
 from kit.clock import new_id
 from kit.settings import KafkaSettings
 from schemas import topics
@@ -40,7 +41,7 @@ async def _heard(world: World, *letters: DeadLetter) -> None:
     async def take(events: Any) -> None:
         await service.take(world.database, events)
 
-    intake = Intake(KafkaSettings(), operating.GROUP, {topics.DEAD_LETTERS: take})
+    intake = Intake(KafkaSettings(), operating.GROUP, {topics.DEAD_LETTERS: take}, Metrics())
     values: list[bytes | None] = [encode(letter) for letter in letters]
     await intake.take(topics.DEAD_LETTERS.name, [*values, b"not a letter", None])
 

@@ -19,8 +19,10 @@ _NAMES = {
     "ingestion": ("Ingestion", "Reads and indexes knowledge sources."),
     "knowledge": ("Knowledge progress", "Writes down how far sources are."),
     "conversations": ("Conversations", "Keeps what was said, and what was thought of it."),
+    "alerts": ("Alerts", "Hears of thresholds that wallets and caps crossed."),
     "operating": ("Operating", "Writes down dead letters and reconciliations."),
     "reconcile": ("Reconciling", "Computes everything again when it is asked for."),
+    "billing": ("Billing", "Makes billing records of the ledger. Its positions are fences in Redis."),
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from console_api.control.outbox.models import Lane
+from console_api.control.outbox.models import Lane, Projection
 from console_api.database.statements import insert_if_new
 from console_api.database.tables import Lease, OutboxRow
 
 _PRUNED_AT_ONCE = 1_000
+_FIRST: Projection = "api_key"
 
 
 async def add(
@@ -45,11 +46,17 @@ async def has_pending(session: AsyncSession, lane: Lane) -> bool:
 
 
 async def pending(session: AsyncSession, lane: Lane, limit: int) -> Sequence[OutboxRow]:
-    """Return the oldest rows that were not sent, in the order they were written."""
-    found = await session.scalars(
-        select(OutboxRow).where(_pending(lane)).order_by(OutboxRow.seq).limit(limit)
-    )
-    return found.all()
+    """Return the oldest rows that were not sent, in the order they were written; keys before the rest.
+
+    A plan's change names all of its instances, and a revocation does not wait for them. The order of
+    projections tells nothing: each is written as the database has it then. A key that comes before its
+    instance opens nothing, and the instance announces its keys, so that no gateway goes on believing that.
+    Events of an organisation keep their order: on their lane there are no keys.
+    """
+    query = select(OutboxRow).where(_pending(lane)).limit(limit)
+    if lane == "redis":
+        query = query.order_by(case((OutboxRow.topic == _FIRST, 0), else_=1))
+    return (await session.scalars(query.order_by(OutboxRow.seq))).all()
 
 
 async def mark_sent(session: AsyncSession, seqs: Sequence[int], at_ms: int) -> None:
@@ -100,8 +107,10 @@ async def lag(session: AsyncSession, lane: Lane) -> tuple[int, int]:
 
 
 async def parked(session: AsyncSession) -> int:
-    found = await session.scalar(select(func.count()).where(OutboxRow.parked_at_ms > 0))
-    return found or 0
+    """Return how many rows were taken out of the way."""
+    # A literal, as the index has it: one for a parameter's value would not be known to hold the rows.
+    at_all = OutboxRow.parked_at_ms > literal_column("0")
+    return await session.scalar(select(func.count()).select_from(OutboxRow).where(at_all)) or 0
 
 
 async def ensure_lease(session: AsyncSession, name: str) -> None:

@@ -12,6 +12,7 @@ from console_api.database.base import Base, Id, LongText, Ms, Name, Typed, Word
 #: SQLite numbers rows by itself only for `INTEGER`.
 _SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 _PENDING = text("sent_at_ms = 0 AND parked_at_ms = 0")
+_PARKED = text("parked_at_ms > 0")
 
 
 class OutboxRow(Base):
@@ -24,6 +25,7 @@ class OutboxRow(Base):
     __tablename__ = "outbox"
     __table_args__ = (
         Index("ix_outbox_pending", "lane", "seq", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index("ix_outbox_parked", "parked_at_ms", sqlite_where=_PARKED, postgresql_where=_PARKED),
         Index(None, "sent_at_ms"),
     )
 

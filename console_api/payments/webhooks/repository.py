@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import CursorResult, select, tuple_, update
+from sqlalchemy import CursorResult, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.database.statements import insert_if_new
@@ -59,6 +59,14 @@ async def waiting(session: AsyncSession, after: Place, limit: int) -> Sequence[W
     """Return deliveries that wait to be told again, oldest first."""
     query = select(WebhookDelivery).where(WebhookDelivery.status == "received", tuple_(*_PLACE) > after)
     return (await session.scalars(query.order_by(*_PLACE).limit(limit))).all()
+
+
+async def failed_since(session: AsyncSession, received_ms: int) -> int:
+    """Return how many deliveries that were received since then failed."""
+    query = select(func.count()).where(
+        WebhookDelivery.status == "failed", WebhookDelivery.received_at_ms >= received_ms
+    )
+    return await session.scalar(query) or 0
 
 
 async def forget_payloads(session: AsyncSession, received_before_ms: int, limit: int) -> int:
