@@ -109,6 +109,21 @@ def _payment(details: Details) -> Said:
                 "Automatic top-up is switched off",
                 f"It was declined too often: {details['reason']}. No more credits are bought by themselves.",
             )
+        case "surplus":
+            return Said(
+                "A payment bought nothing",
+                f"{details['amount_minor']} {details['currency']} (minor units) were paid, but the "
+                f"{details['of']} was paid already or has ended. Ask the marketplace to return payment "
+                f"{details['payment_id']}.",
+                "/account/orders",
+            )
+        case "not_stopped":
+            return Said(
+                "A subscription that ended may still be charged",
+                f"Its payment provider could not be told: {details['reason']}. Cancel the subscription "
+                "again, or end it in the provider's own pages.",
+                "/account/orders",
+            )
         case "paused":
             return Said(
                 "A subscription is paused",

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from console_api.auth.service import PrincipalDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
-from console_api.orders import service
+from console_api.orders import refunds, service
 from console_api.orders.models import (
     NewOrder,
     Note,
+    OrderDetail,
     OrderPage,
-    OrderView,
     PlacedOrder,
     Refund,
     WelcomeKey,
@@ -73,7 +73,7 @@ async def orders(
 
 
 @router.get("/orders/{order_id}", summary="One order, and how far its provisioning is")
-async def order(order_id: OrderId, session: ReadDep, principal: PrincipalDep) -> OrderView:
+async def order(order_id: OrderId, session: ReadDep, principal: PrincipalDep) -> OrderDetail:
     return await service.one(session, principal, order_id)
 
 
@@ -122,7 +122,7 @@ async def refund(
     shop: ShopDep,
     principal: PrincipalDep,
 ) -> Response:
-    await service.refund(control, shop.providers, principal, order_id, asked)
+    await refunds.refund(control, shop.providers, principal, order_id, asked)
     return Response(status_code=202)
 
 

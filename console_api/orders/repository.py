@@ -85,7 +85,21 @@ async def payments_for(session: AsyncSession, provider: str, ref: str, part: str
 
 async def payments_of(session: AsyncSession, order_id: str) -> Sequence[Payment]:
     found = await session.scalars(
-        select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at_ms)
+        select(Payment)
+        .where(Payment.order_id == order_id)
+        .order_by(Payment.created_at_ms, Payment.payment_id)
+    )
+    return found.all()
+
+
+async def payments_under(session: AsyncSession, order_id: str) -> Sequence[Payment]:
+    """Return the newest hundred payments of an order and of its subscription."""
+    of_it = select(Subscription.subscription_id).where(Subscription.order_id == order_id)
+    found = await session.scalars(
+        select(Payment)
+        .where(or_(Payment.order_id == order_id, Payment.subscription_id.in_(of_it)))
+        .order_by(Payment.created_at_ms.desc(), Payment.payment_id.desc())
+        .limit(100)
     )
     return found.all()
 

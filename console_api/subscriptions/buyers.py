@@ -16,7 +16,7 @@ from console_api.orders.service import may_buy, operators_only
 from console_api.payments import port
 from console_api.payments.port import PeriodPaid
 from console_api.payments.providers import OFFLINE, Providers
-from console_api.subscriptions import periods, repository, service
+from console_api.subscriptions import periods, repository, service, stopping
 from console_api.subscriptions.models import Portal, Status, SubscriptionPage, SubscriptionView
 from kit.problems import NotFound, Unavailable
 
@@ -40,22 +40,27 @@ async def cancel(
     *,
     at_period_end: bool,
 ) -> None:
-    """End a subscription. Where a provider collects, it ends when the provider says so."""
+    """End a subscription. Where a provider collects, it ends when the provider says so.
+
+    The provider is asked for one that has ended, too: it may not have heard of it.
+    """
     may_buy(principal)
     async with plane.database.writing() as session:
         row = await _own(session, principal, subscription_id, lock=True)
-        if row.status == "ended":
-            return
-        ref, name = row.provider_ref or "", row.provider
+        ref, name, over = row.provider_ref or "", row.provider, row.status == "ended"
         if name in OFFLINE or not ref:
+            if over:
+                return
             now = plane.clock()
             row.ended_at_ms = max(row.paid_until_ms, now) if at_period_end else now
             await service.settle(session, row, now)
             return
     try:
-        await providers.get(name).cancel(ref, at_period_end=at_period_end)
+        await providers.get(name).cancel(ref, at_period_end=at_period_end and not over)
     except (port.Unavailable, port.Refused) as error:
         raise _told(error) from error
+    if over:
+        await stopping.stopped(plane, subscription_id)
 
 
 async def mark_paid(session: AsyncSession, principal: Principal, subscription_id: str, now_ms: int) -> None:

@@ -13,17 +13,62 @@ from console_api.control import audit
 from console_api.control.credits import service as credits
 from console_api.control.directory import repository as directory_rows
 from console_api.control.directory import service as directory
-from console_api.database.tables import Plan, Subscription
+from console_api.database.tables import Order, Plan, Subscription
 from console_api.orders import repository as orders
+from console_api.orders import surplus
 from console_api.payments.port import Outcome, PeriodPaid, PeriodUnpaid, SubscriptionIs
-from console_api.subscriptions import periods, repository
+from console_api.subscriptions import periods, repository, stopping
+from console_api.subscriptions.stopping import ACTOR
 from kit.clock import new_id
 from kit.settings import PaymentsSettings, load
 from schemas.directory import InstanceStatus
 
-ACTOR = "subscriptions"
 #: How late a payment may be told before its absence means anything: providers collect hours after a period.
 _SLACK_MS = 2 * 86_400_000
+
+
+async def begin(session: AsyncSession, order: Order, instance_id: str | None, now_ms: int) -> Subscription:
+    """Make the subscription of a paid order, unless it has one; its payments pay the first period."""
+    paid_until_ms = periods.end_of(order.paid_at_ms, order.every)
+    await repository.add(
+        session,
+        subscription_id=new_id("sub"),
+        tenant_id=order.tenant_id,
+        org_id=order.org_id,
+        plan_id=order.plan_id,
+        order_id=order.order_id,
+        instance_id=instance_id,
+        provider=order.provider,
+        provider_ref=order.subscription_ref or None,
+        status="active",
+        started_at_ms=order.paid_at_ms,
+        ended_at_ms=0,
+        granted_until_ms=0,
+        paid_until_ms=paid_until_ms,
+        past_due_since_ms=0,
+        told_at_ms=0,
+        every=order.every,
+        version=1,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    row = await repository.of_order(session, order.order_id)
+    assert row is not None
+    for paid in await orders.payments_of(session, order.order_id):
+        if not paid.surplus:
+            paid.subscription_id = row.subscription_id
+            paid.period_start_ms, paid.period_end_ms = order.paid_at_ms, paid_until_ms
+    return row
+
+
+def end(session: AsyncSession, row: Subscription, now_ms: int) -> None:
+    """End a locked subscription now, and have its provider collect no more. An end is final."""
+    if row.status == "ended":
+        return
+    row.status, row.updated_at_ms = "ended", now_ms
+    row.ended_at_ms = min(row.ended_at_ms or now_ms, now_ms)
+    stopping.arm(row, now_ms)
+    _audit(session, row, "subscription.ended", now_ms)
 
 
 async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> Outcome:
@@ -37,9 +82,11 @@ async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> O
 
 async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> None:
     """As `period_paid`, for a locked subscription."""
+    over = bool(row.ended_at_ms) and row.ended_at_ms <= fact.at_ms
+    payment_id = new_id("pay")
     new = await orders.add_payment(
         session,
-        payment_id=new_id("pay"),
+        payment_id=payment_id,
         tenant_id=row.tenant_id,
         org_id=row.org_id,
         order_id=None,
@@ -54,10 +101,14 @@ async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid,
         period_start_ms=fact.period_start_ms,
         period_end_ms=fact.period_end_ms,
         returned_at_ms=0,
+        surplus=over,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
-    if new:
+    if new and over:
+        await surplus.tell_of(session, ("subscription", row.subscription_id), payment_id, now_ms)
+        stopping.arm(row, now_ms)
+    elif new:
         row.paid_until_ms = max(row.paid_until_ms, fact.period_end_ms)
         _audit(session, row, "subscription.paid", now_ms, until_ms=row.paid_until_ms)
         if row.status in ("past_due", "paused") and row.paid_until_ms > now_ms:
@@ -83,7 +134,13 @@ async def stands(session: AsyncSession, fact: SubscriptionIs, now_ms: int) -> Ou
     row = await repository.by_ref(session, fact.provider, fact.subscription_ref)
     if row is None:
         return "early"
-    if fact.at_ms < row.told_at_ms or row.status == "ended":
+    if fact.at_ms < row.told_at_ms:
+        return "applied"
+    if row.status == "ended":
+        if fact.status == "ended":
+            row.stop_due_at_ms = 0
+        elif not fact.ends_at_ms and not row.stop_due_at_ms:
+            stopping.arm(row, now_ms)
         return "applied"
     row.told_at_ms = fact.at_ms
     if fact.status == "ended":
