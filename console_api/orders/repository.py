@@ -148,12 +148,15 @@ async def customer(session: AsyncSession, org_id: str, provider: str) -> str:
 
 
 async def spent_since(session: AsyncSession, org_id: str, key_prefix: str, since_ms: int) -> int:
-    """Return what the orders of some idempotency keys cost since then, paid or still open, minor units."""
+    """Return what the orders of some idempotency keys cost since then, minor units, but those withdrawn.
+
+    Money that went back counts: a disputed card must not be charged for more than one that was not.
+    """
     found = await session.scalar(
         select(func.coalesce(func.sum(Order.amount_minor), 0)).where(
             Order.org_id == org_id,
             Order.idempotency_key.like(f"{key_prefix}%"),
-            Order.status.in_(("pending", "paid", "provisioned")),
+            Order.status != "cancelled",
             Order.created_at_ms >= since_ms,
         )
     )

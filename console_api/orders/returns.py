@@ -19,6 +19,7 @@ from console_api.orders import repository
 from console_api.payments.port import MoneyReturned, Outcome
 from console_api.subscriptions import repository as subscription_rows
 from console_api.subscriptions import service as subscriptions
+from console_api.topup import disputes
 from schemas.directory import InstanceStatus
 from schemas.events import GrantEvent
 
@@ -42,9 +43,11 @@ async def apply(session: AsyncSession, fact: MoneyReturned, now_ms: int) -> Outc
         if fact.at_ms <= part.returned_at_ms:
             continue
         share = part.amount_minor * fact.returned_minor // total if total else 0
-        part.refunded_minor = min(share, part.amount_minor)
+        before, part.refunded_minor = part.refunded_minor, min(share, part.amount_minor)
         part.returned_at_ms, part.updated_at_ms = fact.at_ms, now_ms
         part.status = "refunded" if part.refunded_minor == part.amount_minor else "succeeded"
+        if "dispute" in fact.reason and part.refunded_minor > before:
+            await disputes.switch_off(session, part.org_id, part.payment_id, now_ms)
         if part.surplus:
             continue
         order = await repository.order(session, part.order_id, lock=True) if part.order_id else None
