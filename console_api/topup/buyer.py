@@ -162,7 +162,7 @@ class TopUps:
 
 
 async def _to_be_asked(session: AsyncSession, row: TopUp, order: Order, now_ms: int) -> bool:
-    """Return whether to ask for the money of an order that is not paid; what failed meanwhile is a decline."""
+    """Return whether to ask for the money of an order not yet paid; what failed meanwhile was declined."""
     if order.status == "cancelled":
         await _declined(session, row, order, order.error or "the order was cancelled", now_ms)
     elif order.provider_ref:
