@@ -145,8 +145,10 @@ async def _order_follows(
         (False, "suspended"): "active",
     }
     wanted = becomes.get((gone, instance.status))
-    if wanted is not None and wanted != instance.status:
-        await directory.set_status(session, instance.instance_id, wanted, actor=ACTOR, at_ms=now_ms)
+    if wanted is not None:
+        await directory.set_status(
+            session, instance.instance_id, wanted, actor=ACTOR, at_ms=now_ms, why="dispute"
+        )
 
 
 async def _subscription_ends(session: AsyncSession, order: Order, now_ms: int) -> None:

@@ -191,13 +191,15 @@ async def _recovered(session: AsyncSession, row: Subscription, now_ms: int) -> N
 async def _instance_becomes(
     session: AsyncSession, row: Subscription, status: InstanceStatus, now_ms: int
 ) -> None:
-    """Change the instance, unless it has ended, or is what it is for another reason."""
+    """Change the instance, unless it has ended. What is suspended for another reason, too, stays so."""
     instance = await directory_rows.instance(session, row.instance_id or "")
-    if instance is None or instance.status in ("ended", status):
+    if instance is None or instance.status == "ended":
         return
     if status != "ended" and instance.status == "provisioning":
         return
-    await directory.set_status(session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms)
+    await directory.set_status(
+        session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms, why="payment"
+    )
 
 
 async def _tell(session: AsyncSession, row: Subscription, what: str, now_ms: int) -> None:
