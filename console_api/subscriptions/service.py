@@ -80,8 +80,8 @@ async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> O
     return "applied"
 
 
-async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> None:
-    """As `period_paid`, for a locked subscription."""
+async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> bool:
+    """As `period_paid`, for a locked subscription; return whether the payment is new."""
     over = bool(row.ended_at_ms) and row.ended_at_ms <= fact.at_ms
     payment_id = new_id("pay")
     new = await orders.add_payment(
@@ -114,6 +114,7 @@ async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid,
         if row.status in ("past_due", "paused") and row.paid_until_ms > now_ms:
             await _recovered(session, row, now_ms)
     await settle(session, row, now_ms)
+    return new
 
 
 async def period_unpaid(session: AsyncSession, fact: PeriodUnpaid, now_ms: int) -> Outcome:

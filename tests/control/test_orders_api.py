@@ -19,6 +19,7 @@ from waiting import eventually
 
 from console_api.database.tables import Grant
 from console_api.payments.running import PaymentsConfig
+from console_api.subscriptions import periods
 from kit.clock import new_id
 from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings
 from schemas import keys
@@ -173,10 +174,23 @@ async def test_an_offline_subscription_is_cancelled_and_marked_as_paid(shop_api:
     await provisioned(api, order_id)
     (subscription,) = (await api("GET", "/subscriptions")).body["subscriptions"]
     path = f"/subscriptions/{subscription['subscription_id']}"
-    assert (await api("POST", f"{path}:mark_paid")).status == 403
-    assert (await api("POST", f"{path}:mark_paid", role="operator")).status == 204
+    note = {"note": "bank transfer 7"}
+    assert (await api("POST", f"{path}:mark_paid", note, role="operator")).status == 422
+    assert (await api("POST", f"{path}:mark_paid", note, **KEY)).status == 403
+    # A double click is one period.
+    for _ in range(2):
+        assert (await api("POST", f"{path}:mark_paid", note, role="operator", **KEY)).status == 204
     (paid,) = (await api("GET", "/subscriptions")).body["subscriptions"]
-    assert paid["paid_until_ms"] > subscription["paid_until_ms"]
+    assert paid["paid_until_ms"] == periods.end_of(subscription["paid_until_ms"], "month")
     assert (await api("POST", f"{path}:cancel", {"at_period_end": False})).status == 202
     (ended,) = (await api("GET", "/subscriptions")).body["subscriptions"]
     assert ended["status"] == "ended"
+    late = await api("POST", f"{path}:mark_paid", note, role="operator", **{"Idempotency-Key": "another-one"})
+    assert (late.status, "ended" in late.body["detail"]) == (409, True)
+
+    entries = await api.world.audited(subscription["subscription_id"])
+    named = [(e.action, e.actor, e.details.get("note")) for e in entries if e.actor != "subscriptions"]
+    assert named == [
+        ("subscription.mark_paid", "operator@example.com", "bank transfer 7"),
+        ("subscription.cancel", "owner@example.com", None),
+    ]

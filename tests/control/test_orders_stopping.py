@@ -191,6 +191,21 @@ async def test_who_paid_twice_is_given_either_back_and_keeps_what_was_bought(til
     assert ((await till.shop.bought())["instances"], len(till.collector.stopped)) == (["ended"], 1)
 
 
+async def test_a_cancellation_names_who_asked_and_what_the_provider_said(till: Till) -> None:
+    await till.bought()
+    row, shop = await till.shop.one(Subscription), till.shop
+    till.collector.says = [port.Refused("not now")]
+    with pytest.raises(Conflict, match="not now"):
+        await buyers.cancel(
+            shop.plane, shop.providers, shop.caller(), row.subscription_id, at_period_end=True
+        )
+    entries = await shop.world.audited(row.subscription_id)
+    assert [(e.action, e.actor) for e in entries] == [
+        ("subscription.cancel", "ada@example.com"),
+        ("subscription.cancel_refused", "ada@example.com"),
+    ]
+
+
 async def test_a_refund_is_audited_with_what_became_of_it(till: Till) -> None:
     order = await till.bought()
     till.collector.says = [port.Refused("no balance")]
