@@ -63,6 +63,16 @@ class InstancePage(BaseModel):
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page")
 
 
+class Ended(BaseModel):
+    """What ended for good."""
+
+    instance_id: str
+    subscription_id: str | None = Field(description="The subscription that ended with it, if it had one")
+    provider_told: bool = Field(
+        description="Nothing more is collected; false: the provider could not be told yet and is asked again"
+    )
+
+
 @dataclass(frozen=True)
 class InstanceCounters:
     """An instance with its live counters: what the repository reads in one go."""

@@ -46,6 +46,15 @@ def _shop(request: Request, _: ControlDep) -> Shop:
 ShopDep = Annotated[Shop, Depends(_shop)]
 
 
+def _providers(request: Request, _: ControlDep) -> Providers:
+    payments = request.app.state.payments
+    return payments.providers if payments is not None else Providers(dummy=False, stripe=None)
+
+
+#: Who can be told of an end, also where nothing is sold any more.
+ProvidersDep = Annotated[Providers, Depends(_providers)]
+
+
 @router.post("/orders", status_code=201, summary="Buy a plan or a pack of credits")
 async def place(
     *,

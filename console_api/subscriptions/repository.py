@@ -27,6 +27,11 @@ async def of_order(session: AsyncSession, order_id: str, *, lock: bool = False) 
     return await session.scalar(query.with_for_update() if lock else query)
 
 
+async def of_instance(session: AsyncSession, instance_id: str, *, lock: bool = False) -> Subscription | None:
+    query = select(Subscription).where(Subscription.instance_id == instance_id)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
 async def by_ref(session: AsyncSession, provider: str, ref: str) -> Subscription | None:
     return await session.scalar(
         select(Subscription)

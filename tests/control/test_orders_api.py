@@ -167,6 +167,42 @@ async def test_top_up_terms_have_a_version(shop_api: Api) -> None:
     assert (await api("GET", "/topup")).body["version"] == 2
 
 
+async def test_owners_end_what_they_bought_and_its_subscription_with_it(shop_api: Api) -> None:
+    api = shop_api
+    order_id = (await api("POST", "/orders", WANTED, **KEY)).body["order_id"]
+    await api("POST", f"/orders/{order_id}:pay")
+    instance_id = (await provisioned(api, order_id))["instance_id"]
+    path = f"/instances/{instance_id}:end"
+    assert (await api("POST", path, role="member")).status == 403
+    stranger = await api.headers("owner", org_id=new_id("org"))
+    assert (await api("POST", path, headers=stranger)).status == 404
+
+    (subscription,) = (await api("GET", "/subscriptions")).body["subscriptions"]
+    for _ in range(2):
+        ended = await api("POST", path, role="admin")
+        assert (ended.status, ended.body) == (
+            200,
+            {
+                "instance_id": instance_id,
+                "subscription_id": subscription["subscription_id"],
+                "provider_told": True,
+            },
+        )
+    assert (await api("GET", "/subscriptions")).body["subscriptions"][0]["status"] == "ended"
+
+    async def known() -> bool:
+        return (await projected(api.redis, instance_id)).status == "ended"
+
+    await eventually(known, "gateways know of the end")
+    (entry,) = [e for e in await api.world.audited(instance_id) if e.details.get("now") == "ended"]
+    assert (entry.action, entry.actor) == ("instance.status", "admin@example.com")
+
+
+async def test_an_instance_without_a_subscription_is_ended_by_its_owner(shop_api: Api) -> None:
+    ended = await shop_api("POST", f"/instances/{shop_api.world.instance_id}:end")
+    assert (ended.status, ended.body["subscription_id"]) == (200, None)
+
+
 async def test_an_offline_subscription_is_cancelled_and_marked_as_paid(shop_api: Api) -> None:
     api = shop_api
     order_id = (await api("POST", "/orders", WANTED, **KEY)).body["order_id"]

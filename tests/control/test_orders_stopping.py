@@ -12,6 +12,7 @@ from orders_rig import DAY_MS, MONTHLY, ONCE, PRICE, Shop
 
 from console_api.control.errors import Conflict
 from console_api.database.tables import Alert, Payment, Subscription
+from console_api.instances import ending
 from console_api.orders import refunds
 from console_api.orders.models import PlacedOrder, Refund
 from console_api.payments import port
@@ -189,6 +190,19 @@ async def test_who_paid_twice_is_given_either_back_and_keeps_what_was_bought(til
     await till.shop.settle()
     assert await till.shop.credits() == 0
     assert ((await till.shop.bought())["instances"], len(till.collector.stopped)) == (["ended"], 1)
+
+
+async def test_who_ends_an_instance_is_told_whether_its_provider_has_heard_of_it(till: Till) -> None:
+    await till.bought()
+    row, shop = await till.shop.one(Subscription), till.shop
+    till.collector.says = [port.Unavailable("away")]
+    ended = await ending.end(shop.plane, shop.providers, shop.caller(), row.instance_id)
+    assert (ended.subscription_id, ended.provider_told) == (row.subscription_id, False)
+    assert ((await shop.bought())["instances"], await till.alerts()) == (["ended"], [])
+
+    await shop.settle(60_000)
+    again = await ending.end(shop.plane, shop.providers, shop.caller(), row.instance_id)
+    assert (again.provider_told, till.collector.stopped) == (True, [("sub_1", False)] * 2)
 
 
 async def test_a_cancellation_names_who_asked_and_what_the_provider_said(till: Till) -> None:
