@@ -80,6 +80,8 @@ async def _order_paid(session: AsyncSession, fact: OrderPaid, now_ms: int) -> Ou
         return "applied"
     if not expected:
         await surplus.tell_of(session, ("order", order.order_id), payment_id, now_ms)
+        if fact.subscription_ref and fact.subscription_ref != order.subscription_ref:
+            await subscriptions.refuse(session, order, fact.provider, fact.subscription_ref, now_ms)
         return "applied"
     order.provider, order.subscription_ref = fact.provider, fact.subscription_ref
     order.paid_at_ms = order.updated_at_ms = now_ms

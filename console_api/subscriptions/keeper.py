@@ -16,6 +16,8 @@ from console_api.subscriptions import repository, service, stopping
 log = logging.getLogger(__name__)
 
 _PAGE = 200
+#: Providers are asked one after the other, and may be slow.
+_STOPS = 20
 
 
 class SubscriptionKeeper:
@@ -47,7 +49,7 @@ class SubscriptionKeeper:
                 break
             after = found[-1]
         async with self._plane.database.reading() as session:
-            ended = await repository.to_stop(session, self._plane.clock(), _PAGE)
+            ended = await repository.to_stop(session, self._plane.clock(), _STOPS)
         for subscription_id in ended:
             await stopping.stop(self._plane, self._providers, subscription_id)
 

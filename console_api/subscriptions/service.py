@@ -6,6 +6,8 @@ after each fact, and now and then for all of them, because time alone ends perio
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.alerts.telling import Fact, tell
@@ -29,36 +31,41 @@ _SLACK_MS = 2 * 86_400_000
 
 async def begin(session: AsyncSession, order: Order, instance_id: str | None, now_ms: int) -> Subscription:
     """Make the subscription of a paid order, unless it has one; its payments pay the first period."""
-    paid_until_ms = periods.end_of(order.paid_at_ms, order.every)
-    await repository.add(
-        session,
-        subscription_id=new_id("sub"),
-        tenant_id=order.tenant_id,
-        org_id=order.org_id,
-        plan_id=order.plan_id,
-        order_id=order.order_id,
-        instance_id=instance_id,
-        provider=order.provider,
-        provider_ref=order.subscription_ref or None,
-        status="active",
-        started_at_ms=order.paid_at_ms,
-        ended_at_ms=0,
-        granted_until_ms=0,
-        paid_until_ms=paid_until_ms,
-        past_due_since_ms=0,
-        told_at_ms=0,
-        every=order.every,
-        version=1,
-        created_at_ms=now_ms,
-        updated_at_ms=now_ms,
-    )
+    await repository.add(session, **_values(order, now_ms, order_id=order.order_id, instance_id=instance_id))
     row = await repository.of_order(session, order.order_id)
     assert row is not None
     for paid in await orders.payments_of(session, order.order_id):
         if not paid.surplus:
             paid.subscription_id = row.subscription_id
-            paid.period_start_ms, paid.period_end_ms = order.paid_at_ms, paid_until_ms
+            paid.period_start_ms, paid.period_end_ms = order.paid_at_ms, row.paid_until_ms
     return row
+
+
+async def refuse(session: AsyncSession, order: Order, provider: str, ref: str, now_ms: int) -> None:
+    """Have a provider collect no more for what a second payment of an order began there."""
+    values = _values(order, now_ms, provider=provider, provider_ref=ref)
+    if await repository.add(session, **values):
+        row = await repository.one(session, values["subscription_id"])
+        assert row is not None
+        end(session, row, now_ms)
+
+
+def _values(order: Order, now_ms: int, **fields: Any) -> dict[str, Any]:
+    usual = {
+        "subscription_id": new_id("sub"),
+        "tenant_id": order.tenant_id,
+        "org_id": order.org_id,
+        "plan_id": order.plan_id,
+        "provider": order.provider,
+        "provider_ref": order.subscription_ref or None,
+        "status": "active",
+        "started_at_ms": order.paid_at_ms,
+        "paid_until_ms": periods.end_of(order.paid_at_ms, order.every),
+        "every": order.every,
+        "created_at_ms": now_ms,
+        "updated_at_ms": now_ms,
+    }
+    return {**usual, **fields}
 
 
 def end(session: AsyncSession, row: Subscription, now_ms: int) -> None:

@@ -13,7 +13,7 @@ from orders_rig import DAY_MS, MONTHLY, ONCE, PRICE, Shop
 from console_api.control.errors import Conflict
 from console_api.database.tables import Alert, Payment, Subscription
 from console_api.instances import ending
-from console_api.orders import refunds
+from console_api.orders import refunds, service
 from console_api.orders.models import PlacedOrder, Refund
 from console_api.payments import port
 from console_api.payments.dummy import OfflineProvider
@@ -190,6 +190,21 @@ async def test_who_paid_twice_is_given_either_back_and_keeps_what_was_bought(til
     await till.shop.settle()
     assert await till.shop.credits() == 0
     assert ((await till.shop.bought())["instances"], len(till.collector.stopped)) == (["ended"], 1)
+
+
+async def test_what_a_second_payment_began_at_a_provider_is_stopped_there(till: Till) -> None:
+    order, shop = await till.shop.order(provider="manual"), till.shop
+    async with shop.world.database.writing() as session:
+        operator = shop.caller("operator", "")
+        await service.mark_paid(session, operator, order.order_id, "seen", shop.world.clock())
+    await shop.provision()
+    for _ in range(2):
+        assert await shop.tell(shop.paid(order)) == "applied"
+    await shop.settle()
+
+    assert (await till.alerts(), till.collector.stopped) == (["surplus"], [("sub_1", False)])
+    assert (await shop.bought())["instances"] == ["active"]
+    assert sorted(row.status for row in await shop.rows(Subscription)) == ["active", "ended"]
 
 
 async def test_who_ends_an_instance_is_told_whether_its_provider_has_heard_of_it(till: Till) -> None:
