@@ -10,6 +10,8 @@ from schemas.events import Channel, RunEvent
 
 KeyKind = Literal["secret", "widget", "mcp"]
 InstanceStatus = Literal["provisioning", "active", "suspended", "ended"]
+#: Why an instance is suspended: an operator's word, a subscription's missing money, a disputed payment.
+Suspension = Literal["operator", "payment", "dispute"]
 Role = Literal["owner", "admin", "member", "viewer", "operator"]
 #: What a key may be used for; none named means everything its kind allows.
 KeyScope = Literal["runs:write", "runs:read", "usage:write"]
@@ -97,6 +99,7 @@ class InstanceRecord(Struct, frozen=True, kw_only=True):
     knowledge: bool = False
     #: Whether other systems can be called.
     connectors: bool = False
+    suspended_for: tuple[Suspension, ...] = ()
 
 
 class ConnectorRecord(Struct, frozen=True, kw_only=True):

@@ -165,6 +165,17 @@ async def configure(
     return raw.as_(Configuration), raw.headers.get("ETag", "")
 
 
+class Ended(Struct, frozen=True):
+    """An instance that ended; whether its payment provider has heard of it."""
+
+    provider_told: bool
+
+
+async def end(visitor: Visitor, instance_id: str) -> Ended:
+    """End an instance for good, and its subscription with it."""
+    return await visitor.post(f"/instances/{part(instance_id)}:end", Ended)
+
+
 async def runs(visitor: Visitor, instance_id: str, limit: int, **filters: str) -> RunPage:
     query = {"limit": str(limit), **{name: value for name, value in filters.items() if value}}
     return await visitor.get(f"/instances/{part(instance_id)}/runs", RunPage, query)

@@ -47,7 +47,7 @@ TYPES: Final[Mapping[AlertKind, AlertType]] = {
     ),
     "payment": AlertType(
         "Payments",
-        "An automatic top-up was declined, or a subscription's payment is missing.",
+        "An automatic top-up was declined, a subscription's payment is missing, or a payment bought nothing.",
         RuleTerms(),
     ),
 }

@@ -99,28 +99,50 @@ def _forecast(details: Details) -> Said:
 def _payment(details: Details) -> Said:
     match details["what"]:
         case "topup_declined":
-            return Said(
+            told = Said(
                 "An automatic top-up was declined",
                 f"The payment was declined: {details['reason']}. It is tried again; "
                 "check the payment method.",
             )
         case "topup_off":
-            return Said(
+            told = Said(
                 "Automatic top-up is switched off",
                 f"It was declined too often: {details['reason']}. No more credits are bought by themselves.",
             )
+        case "topup_disputed":
+            told = Said(
+                "Automatic top-up is switched off",
+                "A payment was disputed. No more credits are bought by themselves, "
+                "until it is switched on again.",
+            )
+        case "surplus":
+            told = Said(
+                "A payment bought nothing",
+                f"{details['amount_minor']} {details['currency']} (minor units) were paid, but the "
+                f"{details['of']} was paid already or has ended. Ask the marketplace to return payment "
+                f"{details['payment_id']}.",
+                "/account/orders",
+            )
+        case "not_stopped":
+            told = Said(
+                "A subscription that ended may still be charged",
+                f"Its payment provider could not be told: {details['reason']}. Cancel the subscription "
+                "again, or end it in the provider's own pages.",
+                "/account/orders",
+            )
         case "paused":
-            return Said(
+            told = Said(
                 "A subscription is paused",
                 "Its payment is still missing, so its instance is suspended until it is paid.",
                 "/account/orders",
             )
         case _:
-            return Said(
+            told = Said(
                 "A subscription's payment is missing",
                 "Its instance goes on running for now. Check the payment method, or pay the open invoice.",
                 "/account/orders",
             )
+    return told
 
 
 def _amount(micro: int) -> str:

@@ -1,4 +1,4 @@
-"""`/api/v1/instances/{id}/config` and an operator's suspending of an instance."""
+"""`/api/v1/instances/{id}/config`, an operator's suspending of an instance, and its end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from console_api.configuration import service
 from console_api.configuration.models import ConfigTerms, ConfigView, Reason
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
 from console_api.etags import ReadVersionDep, tag
+from console_api.instances import ending
+from console_api.instances.models import Ended
 from console_api.instances.service import InstanceId
+from console_api.orders.endpoints import ProvidersDep
 
 router = APIRouter(prefix="/api/v1", tags=["instances"])
+
+_END = """\
+Owners and admins. Its keys stop working and nothing more is collected for it, at once; no money is returned,
+and the org keeps its credits. Credentials of connectors are forgotten, and its knowledge is deleted some days
+later.
+"""
 
 
 @router.get("/instances/{instance_id}/config", summary="What the instance's owners decided")
@@ -37,6 +46,17 @@ async def put_config(
     view = await service.write(session, principal, instance_id, terms, expected, now_ms=control.clock())
     tag(response, view.version)
     return view
+
+
+@router.post(
+    "/instances/{instance_id}:end",
+    summary="End an instance for good, and its subscription with it",
+    description=_END,
+)
+async def end(
+    instance_id: InstanceId, control: ControlDep, providers: ProvidersDep, principal: PrincipalDep
+) -> Ended:
+    return await ending.end(control, providers, principal, instance_id)
 
 
 @router.post("/instances/{instance_id}:suspend", status_code=204, summary="Stop an instance (operators)")

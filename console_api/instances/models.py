@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from console_api.money import Credits, CreditsMicro
 from console_api.totals import Totals
-from schemas.directory import InstanceRecord, InstanceStatus
+from schemas.directory import InstanceRecord, InstanceStatus, Suspension
 
 #: Points of a sparkline, and their width.
 SPARK_POINTS = 12
@@ -33,6 +33,10 @@ class InstanceSummary(BaseModel):
     instance_id: str
     name: str
     status: InstanceStatus
+    suspended_for: list[Suspension] = Field(
+        description="Why it is suspended: an operator's word, missing money, a disputed payment; "
+        "it runs again when none is left"
+    )
     default_model: str
     created_at_ms: int
     totals: Totals = Field(description="All time, live")
@@ -57,6 +61,16 @@ class InstancePage(BaseModel):
     instances: list[InstanceSummary]
     total: int = Field(description="Instances that match, on all pages")
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page")
+
+
+class Ended(BaseModel):
+    """What ended for good."""
+
+    instance_id: str
+    subscription_id: str | None = Field(description="The subscription that ended with it, if it had one")
+    provider_told: bool = Field(
+        description="Nothing more is collected; false: the provider could not be told yet and is asked again"
+    )
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def _summary(item: InstanceCounters, wallet: Wallet) -> InstanceSummary:
         instance_id=record.instance_id,
         name=record.name,
         status=record.status,
+        suspended_for=list(record.suspended_for),
         default_model=record.default_model,
         created_at_ms=record.created_at_ms,
         totals=Totals.model_validate(wire_totals(item.totals)),

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from console_api.auth.service import PrincipalDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
-from console_api.orders import service
+from console_api.orders import refunds, service
 from console_api.orders.models import (
     NewOrder,
     Note,
+    OrderDetail,
     OrderPage,
     OrderStatus,
-    OrderView,
     PlacedOrder,
     Refund,
     WelcomeKey,
@@ -47,6 +47,15 @@ def _shop(request: Request, _: ControlDep) -> Shop:
 ShopDep = Annotated[Shop, Depends(_shop)]
 
 
+def _providers(request: Request, _: ControlDep) -> Providers:
+    payments = request.app.state.payments
+    return payments.providers if payments is not None else Providers(dummy=False, stripe=None)
+
+
+#: Who can be told of an end, also where nothing is sold any more.
+ProvidersDep = Annotated[Providers, Depends(_providers)]
+
+
 @router.post("/orders", status_code=201, summary="Buy a plan or a pack of credits")
 async def place(
     *,
@@ -75,7 +84,7 @@ async def orders(
 
 
 @router.get("/orders/{order_id}", summary="One order, and how far its provisioning is")
-async def order(order_id: OrderId, session: ReadDep, principal: PrincipalDep) -> OrderView:
+async def order(order_id: OrderId, session: ReadDep, principal: PrincipalDep) -> OrderDetail:
     return await service.one(session, principal, order_id)
 
 
@@ -124,7 +133,7 @@ async def refund(
     shop: ShopDep,
     principal: PrincipalDep,
 ) -> Response:
-    await service.refund(control, shop.providers, principal, order_id, asked)
+    await refunds.refund(control, shop.providers, principal, order_id, asked)
     return Response(status_code=202)
 
 

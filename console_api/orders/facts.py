@@ -17,7 +17,7 @@ from console_api.control import audit
 from console_api.control.directory import service as directory
 from console_api.control.outbox import service as outbox
 from console_api.database.tables import Order, Org, Tenant
-from console_api.orders import repository, returns
+from console_api.orders import repository, returns, surplus
 from console_api.orders.provisioning import first_step
 from console_api.payments.port import (
     Fact,
@@ -51,9 +51,12 @@ async def _order_paid(session: AsyncSession, fact: OrderPaid, now_ms: int) -> Ou
     order = await repository.order(session, fact.order_id, lock=True)
     if order is None:
         return "ignored"
+    # A cancelled order whose money came after all is an order.
+    expected = order.status in ("pending", "cancelled")
+    payment_id = new_id("pay")
     new = await repository.add_payment(
         session,
-        payment_id=new_id("pay"),
+        payment_id=payment_id,
         tenant_id=order.tenant_id,
         org_id=order.org_id,
         order_id=order.order_id,
@@ -66,6 +69,7 @@ async def _order_paid(session: AsyncSession, fact: OrderPaid, now_ms: int) -> Ou
         refunded_minor=0,
         clawed_micro=0,
         returned_at_ms=0,
+        surplus=not expected,
         period_start_ms=0,
         period_end_ms=0,
         created_at_ms=now_ms,
@@ -75,8 +79,12 @@ async def _order_paid(session: AsyncSession, fact: OrderPaid, now_ms: int) -> Ou
         session, order.org_id, fact.provider, fact.customer_ref
     ):
         await outbox.project(session, "customer", f"{order.org_id}/{fact.provider}", now_ms)
-    # A cancelled order whose money came after all is an order.
-    if not new or order.status not in ("pending", "cancelled"):
+    if not new:
+        return "applied"
+    if not expected:
+        await surplus.tell_of(session, ("order", order.order_id), payment_id, now_ms)
+        if fact.subscription_ref and fact.subscription_ref != order.subscription_ref:
+            await subscriptions.refuse(session, order, fact.provider, fact.subscription_ref, now_ms)
         return "applied"
     order.provider, order.subscription_ref = fact.provider, fact.subscription_ref
     order.paid_at_ms = order.updated_at_ms = now_ms

@@ -40,8 +40,11 @@ class Note(_Strict):
 
 
 class Refund(_Strict):
-    """How much to return in all, minor units; without it everything."""
+    """How much to return in all of a payment, minor units; without it everything."""
 
+    payment_id: str | None = Field(
+        default=None, max_length=128, description="Which payment; without it the one that paid the order"
+    )
     amount_minor: int | None = Field(default=None, ge=1, le=10_000_000_000)
     note: str = Field(min_length=1, max_length=200)
 
@@ -64,6 +67,26 @@ class OrderView(BaseModel):
     has_welcome_key: bool = Field(description="Its key waits to be shown, once")
     created_at_ms: int
     updated_at_ms: int
+
+
+class PaymentView(BaseModel):
+    """What was paid once; in the currency's minor units."""
+
+    payment_id: str
+    provider: str
+    currency: str
+    amount_minor: int
+    refunded_minor: int
+    surplus: bool = Field(description="It bought nothing: all was paid already, or had ended. Return it")
+    period_start_ms: int
+    period_end_ms: int
+    created_at_ms: int
+
+
+class OrderDetail(OrderView):
+    """An order with its payments, and its subscription's: the newest hundred."""
+
+    payments: list[PaymentView]
 
 
 class PlacedOrder(OrderView):

@@ -30,7 +30,7 @@ from console_api.keys.models import NewKey
 from console_api.orders import repository, returns
 from console_api.subscriptions import periods
 from console_api.subscriptions import repository as subscriptions
-from kit.clock import new_id
+from console_api.subscriptions import service as beginnings
 from kit.problems import Problem
 from schemas.events import GrantEvent
 
@@ -98,32 +98,7 @@ async def _make_instance(work: _Work) -> str:
         session, org, plan.plan_id, product.name, actor=ACTOR, at_ms=work.now_ms, order_id=order.order_id
     )
     if order.every != "once":
-        subscription_id, paid_until_ms = new_id("sub"), periods.end_of(order.paid_at_ms, order.every)
-        await subscriptions.add(
-            session,
-            subscription_id=subscription_id,
-            tenant_id=order.tenant_id,
-            org_id=order.org_id,
-            plan_id=order.plan_id,
-            order_id=order.order_id,
-            instance_id=made.instance_id,
-            provider=order.provider,
-            provider_ref=order.subscription_ref or None,
-            status="active",
-            started_at_ms=order.paid_at_ms,
-            ended_at_ms=0,
-            granted_until_ms=0,
-            paid_until_ms=paid_until_ms,
-            past_due_since_ms=0,
-            told_at_ms=0,
-            every=order.every,
-            version=1,
-            created_at_ms=work.now_ms,
-            updated_at_ms=work.now_ms,
-        )
-        for paid in await repository.payments_of(session, order.order_id):
-            paid.subscription_id = subscription_id
-            paid.period_start_ms, paid.period_end_ms = order.paid_at_ms, paid_until_ms
+        await beginnings.begin(session, order, made.instance_id, work.now_ms)
     return "credits"
 
 

@@ -106,7 +106,21 @@ async def payments_for(session: AsyncSession, provider: str, ref: str, part: str
 
 async def payments_of(session: AsyncSession, order_id: str) -> Sequence[Payment]:
     found = await session.scalars(
-        select(Payment).where(Payment.order_id == order_id).order_by(Payment.created_at_ms)
+        select(Payment)
+        .where(Payment.order_id == order_id)
+        .order_by(Payment.created_at_ms, Payment.payment_id)
+    )
+    return found.all()
+
+
+async def payments_under(session: AsyncSession, order_id: str) -> Sequence[Payment]:
+    """Return the newest hundred payments of an order and of its subscription."""
+    of_it = select(Subscription.subscription_id).where(Subscription.order_id == order_id)
+    found = await session.scalars(
+        select(Payment)
+        .where(or_(Payment.order_id == order_id, Payment.subscription_id.in_(of_it)))
+        .order_by(Payment.created_at_ms.desc(), Payment.payment_id.desc())
+        .limit(100)
     )
     return found.all()
 
@@ -158,12 +172,15 @@ async def customer(session: AsyncSession, org_id: str, provider: str) -> str:
 
 
 async def spent_since(session: AsyncSession, org_id: str, key_prefix: str, since_ms: int) -> int:
-    """Return what the orders of some idempotency keys cost since then, paid or still open, minor units."""
+    """Return what the orders of some idempotency keys cost since then, minor units, but those withdrawn.
+
+    Money that went back counts: a disputed card must not be charged for more than one that was not.
+    """
     found = await session.scalar(
         select(func.coalesce(func.sum(Order.amount_minor), 0)).where(
             Order.org_id == org_id,
             Order.idempotency_key.like(f"{key_prefix}%"),
-            Order.status.in_(("pending", "paid", "provisioned")),
+            Order.status != "cancelled",
             Order.created_at_ms >= since_ms,
         )
     )

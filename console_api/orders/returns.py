@@ -18,6 +18,8 @@ from console_api.database.tables import Order, Payment
 from console_api.orders import repository
 from console_api.payments.port import MoneyReturned, Outcome
 from console_api.subscriptions import repository as subscription_rows
+from console_api.subscriptions import service as subscriptions
+from console_api.topup import disputes
 from schemas.directory import InstanceStatus
 from schemas.events import GrantEvent
 
@@ -41,12 +43,35 @@ async def apply(session: AsyncSession, fact: MoneyReturned, now_ms: int) -> Outc
         if fact.at_ms <= part.returned_at_ms:
             continue
         share = part.amount_minor * fact.returned_minor // total if total else 0
-        part.refunded_minor = min(share, part.amount_minor)
+        before, part.refunded_minor = part.refunded_minor, min(share, part.amount_minor)
         part.returned_at_ms, part.updated_at_ms = fact.at_ms, now_ms
         part.status = "refunded" if part.refunded_minor == part.amount_minor else "succeeded"
+        if "dispute" in fact.reason and part.refunded_minor > before:
+            await disputes.switch_off(session, part.org_id, part.payment_id, now_ms)
+        if part.surplus:
+            continue
+        order = await repository.order(session, part.order_id, lock=True) if part.order_id else None
+        other = await _paid_again(session, order, part) if order is not None else None
+        if other is not None:
+            await settle(session, other, fact.reason, now_ms)
+            continue
         await settle(session, part, fact.reason, now_ms)
-        await _order_follows(session, part, fact.reason, now_ms)
+        if order is not None:
+            await _order_follows(session, order, part, fact.reason, now_ms)
     return "applied"
+
+
+async def _paid_again(session: AsyncSession, order: Order, part: Payment) -> Payment | None:
+    """Let a surplus payment take the place of one that is gone: who paid twice may be given either back."""
+    if part.status != "refunded" or order.status == "refunded":
+        return None
+    for other in await repository.payments_of(session, order.order_id):
+        if other.surplus and not other.refunded_minor and other.amount_minor >= part.amount_minor:
+            for name in ("subscription_id", "period_start_ms", "period_end_ms", "clawed_micro"):
+                setattr(other, name, getattr(part, name))
+            part.surplus, other.surplus, part.clawed_micro = True, False, 0
+            return other
+    return None
 
 
 async def settle(session: AsyncSession, paid: Payment, reason: str, now_ms: int) -> None:
@@ -98,20 +123,18 @@ async def settle_order(session: AsyncSession, order: Order, now_ms: int) -> None
             await settle(session, paid, "returned before", now_ms)
 
 
-async def _order_follows(session: AsyncSession, paid: Payment, reason: str, now_ms: int) -> None:
+async def _order_follows(
+    session: AsyncSession, order: Order, paid: Payment, reason: str, now_ms: int
+) -> None:
     """An order whose money is all gone stops: for good after a refund, for now during a dispute."""
-    order = await repository.order(session, paid.order_id, lock=True) if paid.order_id else None
-    if order is None:
-        return
     gone = paid.status == "refunded"
     if gone and order.status in ("paid", "provisioned", "failed"):
         order.status, order.updated_at_ms = "refunded", now_ms
     elif not gone and order.status == "refunded":
         order.status = "provisioned" if order.step == "done" else "paid"
         order.next_try_at_ms = order.updated_at_ms = now_ms
-    row = await subscription_rows.of_order(session, order.order_id)
-    if gone and reason == "refund" and row is not None and not row.ended_at_ms:
-        row.ended_at_ms = now_ms
+    if gone and reason == "refund":
+        await _subscription_ends(session, order, now_ms)
     instance = await directory_rows.instance_of_order(session, order.order_id)
     if instance is None:
         return
@@ -122,5 +145,16 @@ async def _order_follows(session: AsyncSession, paid: Payment, reason: str, now_
         (False, "suspended"): "active",
     }
     wanted = becomes.get((gone, instance.status))
-    if wanted is not None and wanted != instance.status:
-        await directory.set_status(session, instance.instance_id, wanted, actor=ACTOR, at_ms=now_ms)
+    if wanted is not None:
+        await directory.set_status(
+            session, instance.instance_id, wanted, actor=ACTOR, at_ms=now_ms, why="dispute"
+        )
+
+
+async def _subscription_ends(session: AsyncSession, order: Order, now_ms: int) -> None:
+    """End what a refunded order began, also with a provider that collects before it was provisioned."""
+    row = await subscription_rows.of_order(session, order.order_id, lock=True)
+    if row is None and order.subscription_ref:
+        row = await subscriptions.begin(session, order, None, now_ms)
+    if row is not None:
+        subscriptions.end(session, row, now_ms)

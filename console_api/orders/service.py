@@ -22,19 +22,20 @@ from console_api.database.tables import Order, Plan
 from console_api.orders import facts, repository
 from console_api.orders.models import (
     NewOrder,
+    OrderDetail,
     OrderPage,
     OrderStatus,
     OrderView,
+    PaymentView,
     PlacedOrder,
-    Refund,
     Step,
     WelcomeKey,
 )
 from console_api.orders.provisioning import secret_name
 from console_api.payments import port
 from console_api.payments.dummy import payment_ref
-from console_api.payments.port import MoneyReturned, OrderPaid, Purchase
-from console_api.payments.providers import OFFLINE, Providers
+from console_api.payments.port import OrderPaid, Purchase
+from console_api.payments.providers import Providers
 from kit.clock import new_id
 from kit.problems import Forbidden, InvalidRequest, NotFound, Unavailable
 from kit.settings import PaymentsSettings
@@ -169,11 +170,14 @@ async def page(
     )
 
 
-async def one(session: AsyncSession, principal: Principal, order_id: str) -> OrderView:
-    """Return an order. Raises `NotFound`, also for another's."""
-    order = await _own(session, principal, order_id)
+async def one(session: AsyncSession, principal: Principal, order_id: str) -> OrderDetail:
+    """Return an order with what was paid. Raises `NotFound`, also for another's."""
+    order = await own(session, principal, order_id)
     plan, _ = await repository.plan(session, order.plan_id)
-    return await _view(session, order, plan.code)
+    view = await _view(session, order, plan.code)
+    paid = await repository.payments_under(session, order_id)
+    payments = [PaymentView.model_validate(payment, from_attributes=True) for payment in paid]
+    return OrderDetail(**view.model_dump(), payments=payments)
 
 
 async def pay(
@@ -181,7 +185,7 @@ async def pay(
 ) -> None:
     """Pay an order without money. Raises `Forbidden` where that is not allowed."""
     may_buy(principal)
-    order = await _own(session, principal, order_id, lock=True)
+    order = await own(session, principal, order_id, lock=True)
     if not dummy or order.provider != "dummy":
         raise Forbidden("Only a dummy payment is made like this, and only where it is switched on.")
     await _paid_offline(session, order, "dummy", now_ms)
@@ -192,7 +196,7 @@ async def mark_paid(
 ) -> None:
     """Note that an order's money was seen. Operators only."""
     operators_only(principal)
-    order = await _own(session, principal, order_id, lock=True)
+    order = await own(session, principal, order_id, lock=True)
     if order.status not in ("pending", "cancelled"):
         raise Conflict(f"The order is {order.status} already.")
     _audit(session, order, principal.subject, "order.mark_paid", now_ms, note=note)
@@ -214,7 +218,7 @@ async def _paid_offline(session: AsyncSession, order: Order, provider: str, now_
 async def cancel(session: AsyncSession, principal: Principal, order_id: str, now_ms: int) -> None:
     """Withdraw an order that is not paid. Doing it again changes nothing."""
     may_buy(principal)
-    order = await _own(session, principal, order_id, lock=True)
+    order = await own(session, principal, order_id, lock=True)
     if order.status == "cancelled":
         return
     if order.status != "pending":
@@ -226,7 +230,7 @@ async def cancel(session: AsyncSession, principal: Principal, order_id: str, now
 async def retry(session: AsyncSession, principal: Principal, order_id: str, note: str, now_ms: int) -> None:
     """Provision a failed order all the same. Operators only."""
     operators_only(principal)
-    order = await _own(session, principal, order_id, lock=True)
+    order = await own(session, principal, order_id, lock=True)
     if order.status != "failed":
         raise Conflict(f"The order is {order.status}; only a failed one is tried again.")
     order.status, order.attempts, order.next_try_at_ms = "paid", 0, now_ms
@@ -234,53 +238,12 @@ async def retry(session: AsyncSession, principal: Principal, order_id: str, note
     _audit(session, order, principal.subject, "order.retry", now_ms, note=note)
 
 
-async def refund(
-    plane: ControlPlane, providers: Providers, principal: Principal, order_id: str, asked: Refund
-) -> None:
-    """Return money of an order, and take back the credits it bought. Operators only.
-
-    What a provider returns, it tells us itself; the credits follow that.
-    """
-    operators_only(principal)
-    async with plane.database.writing() as session:
-        order = await _own(session, principal, order_id)
-        paid = await repository.payments_of(session, order.order_id)
-        if not paid:
-            raise Conflict("Nothing was paid for this order.")
-        total = asked.amount_minor or paid[0].amount_minor
-        if not paid[0].refunded_minor < total <= paid[0].amount_minor:
-            raise Conflict(
-                f"{paid[0].refunded_minor} of {paid[0].amount_minor} were returned; ask for more than that, "
-                "and for no more than was paid."
-            )
-        _audit(session, order, principal.subject, "order.refund", plane.clock(), note=asked.note, total=total)
-        more = total - paid[0].refunded_minor
-        if paid[0].provider in OFFLINE:
-            fact = MoneyReturned(
-                provider=paid[0].provider,
-                payment_ref=paid[0].provider_ref,
-                returned_minor=total,
-                reason="refund",
-                at_ms=max(plane.clock(), paid[0].returned_at_ms + 1),
-            )
-            await facts.apply(session, fact, now_ms=plane.clock())
-            return
-    try:
-        await providers.get(paid[0].provider).refund(
-            paid[0].provider_ref, more, f"refund/{order.order_id}/{total}"
-        )
-    except port.Unavailable as error:
-        raise Unavailable("The payment provider cannot be asked; try again.") from error
-    except port.Refused as error:
-        raise Conflict(f"The payment provider refused: {error}") from error
-
-
 async def reveal_key(
     plane: ControlPlane, session: AsyncSession, principal: Principal, order_id: str
 ) -> WelcomeKey:
     """Return an order's welcome key, once. Raises `NotFound` when it was shown before, or is not made yet."""
     may_buy(principal)
-    order = await _own(session, principal, order_id, lock=True)
+    order = await own(session, principal, order_id, lock=True)
     name = secret_name(order_id)
     key = await vault.read(session, plane.seal, order.tenant_id, name, org_id=order.org_id)
     instance = await directory_rows.instance_of_order(session, order_id)
@@ -308,7 +271,8 @@ def operators_only(principal: Principal) -> None:
     roles.require(principal, "operator", "This")
 
 
-async def _own(session: AsyncSession, principal: Principal, order_id: str, *, lock: bool = False) -> Order:
+async def own(session: AsyncSession, principal: Principal, order_id: str, *, lock: bool = False) -> Order:
+    """Return an order of the caller's org, or of its tenant. Raises `NotFound`, also for another's."""
     order = await repository.order(session, order_id, lock=lock)
     if order is None or order.tenant_id != principal.tenant_id or principal.org_id not in ("", order.org_id):
         raise NotFound("There is no such order in your org; list yours at /api/v1/orders.")
@@ -317,7 +281,9 @@ async def _own(session: AsyncSession, principal: Principal, order_id: str, *, lo
 
 async def _shown(plane: ControlPlane, principal: Principal, order_id: str, url: str) -> PlacedOrder:
     async with plane.database.reading() as session:
-        view = await one(session, principal, order_id)
+        order = await own(session, principal, order_id)
+        plan, _ = await repository.plan(session, order.plan_id)
+        view = await _view(session, order, plan.code)
     return PlacedOrder(**view.model_dump(), checkout_url=url)
 
 

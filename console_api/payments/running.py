@@ -99,7 +99,7 @@ async def running(
             sources.append(SaleorSource(http, config.saleor, plane.clock))
         deliveries = Deliveries(plane.database, sources, config.apply, config.webhooks, plane.clock)
         providers = Providers(dummy=config.buying.dummy, stripe=provider)
-        keeper = SubscriptionKeeper(plane, config.buying.settle_every_s)
+        keeper = SubscriptionKeeper(plane, providers, config.buying.settle_every_s)
         top_ups = TopUps(plane, providers, config.buying, available)
         work = [
             asyncio.create_task(_work(plane, run))

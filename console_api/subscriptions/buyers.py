@@ -8,15 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
 from console_api.auth.models import Principal
+from console_api.control import audit
 from console_api.control.errors import Conflict
 from console_api.control.plane import ControlPlane
 from console_api.database.tables import Plan, Subscription
+from console_api.idempotency import id_of
 from console_api.orders import repository as orders
 from console_api.orders.service import may_buy, operators_only
 from console_api.payments import port
 from console_api.payments.port import PeriodPaid
 from console_api.payments.providers import OFFLINE, Providers
-from console_api.subscriptions import periods, repository, service
+from console_api.subscriptions import periods, repository, service, stopping
 from console_api.subscriptions.models import Portal, Status, SubscriptionPage, SubscriptionView
 from kit.problems import NotFound, Unavailable
 
@@ -40,44 +42,74 @@ async def cancel(
     *,
     at_period_end: bool,
 ) -> None:
-    """End a subscription. Where a provider collects, it ends when the provider says so."""
+    """End a subscription. Where a provider collects, it ends when the provider says so.
+
+    The provider is asked for one that has ended, too: it may not have heard of it. Doing it again changes
+    nothing.
+    """
     may_buy(principal)
     async with plane.database.writing() as session:
         row = await _own(session, principal, subscription_id, lock=True)
-        if row.status == "ended":
-            return
-        ref, name = row.provider_ref or "", row.provider
+        ref, name, over = row.provider_ref or "", row.provider, row.status == "ended"
         if name in OFFLINE or not ref:
+            if over:
+                return
             now = plane.clock()
             row.ended_at_ms = max(row.paid_until_ms, now) if at_period_end else now
+            _audit(session, row, principal, "subscription.cancel", now, at_period_end=at_period_end)
             await service.settle(session, row, now)
             return
+        _audit(session, row, principal, "subscription.cancel", plane.clock(), at_period_end=at_period_end)
     try:
-        await providers.get(name).cancel(ref, at_period_end=at_period_end)
-    except (port.Unavailable, port.Refused) as error:
+        await providers.get(name).cancel(ref, at_period_end=at_period_end and not over)
+    except port.Unavailable as error:
         raise _told(error) from error
+    except port.Refused as error:
+        async with plane.database.writing() as session:
+            row = await _own(session, principal, subscription_id)
+            reason = str(error)[:300]
+            _audit(session, row, principal, "subscription.cancel_refused", plane.clock(), reason=reason)
+        raise _told(error) from error
+    if over:
+        await stopping.stopped(plane, subscription_id)
 
 
-async def mark_paid(session: AsyncSession, principal: Principal, subscription_id: str, now_ms: int) -> None:
-    """Note that a further period's money was seen. Operators only; for what no provider collects."""
+async def mark_paid(
+    session: AsyncSession, principal: Principal, subscription_id: str, note: str, *, key: str, now_ms: int
+) -> None:
+    """Note that a further period's money was seen, once for each key.
+
+    Operators only; for what no provider collects. Raises `Conflict` for one that ended.
+    """
     operators_only(principal)
     row = await _own(session, principal, subscription_id, lock=True)
     if row.provider not in OFFLINE:
         raise Conflict(f"{row.provider} collects for this subscription and says so itself.")
+    if row.status == "ended":
+        raise Conflict("The subscription has ended; the buyer can order anew.")
     plan = await session.get(Plan, row.plan_id)
     assert plan is not None
     prices = [price for price in plan.prices if price.every == row.every]
     fact = PeriodPaid(
         provider=row.provider,
         subscription_ref=row.provider_ref or "",
-        payment_ref=f"{row.provider}/{row.subscription_id}/{row.paid_until_ms}",
+        payment_ref=id_of(row.provider, row.subscription_id, key),
         currency=prices[0].currency if prices else "",
         amount_minor=prices[0].amount_minor if prices else 0,
         period_start_ms=row.paid_until_ms,
         period_end_ms=periods.end_of(row.paid_until_ms, row.every),
         at_ms=now_ms,
     )
-    await service.pay_period(session, row, fact, now_ms)
+    if await service.pay_period(session, row, fact, now_ms):
+        _audit(
+            session,
+            row,
+            principal,
+            "subscription.mark_paid",
+            now_ms,
+            note=note,
+            until_ms=row.paid_until_ms,
+        )
 
 
 async def portal(
@@ -93,6 +125,26 @@ async def portal(
         return Portal(url=await providers.get(provider).portal(customer, return_url))
     except (port.Unavailable, port.Refused) as error:
         raise _told(error) from error
+
+
+def _audit(
+    session: AsyncSession,
+    row: Subscription,
+    principal: Principal,
+    action: str,
+    at_ms: int,
+    **details: object,
+) -> None:
+    audit.record(
+        session,
+        tenant_id=row.tenant_id,
+        org_id=row.org_id,
+        actor=principal.subject,
+        action=action,
+        target=("subscription", row.subscription_id),
+        at_ms=at_ms,
+        **details,
+    )
 
 
 def _told(error: port.Unavailable | port.Refused) -> Exception:

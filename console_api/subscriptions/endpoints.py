@@ -8,7 +8,9 @@ from fastapi import APIRouter, Path, Query, Response
 
 from console_api.auth.service import PrincipalDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
+from console_api.idempotency import IdempotencyKeyDep
 from console_api.orders.endpoints import ShopDep
+from console_api.orders.models import Note
 from console_api.subscriptions import buyers
 from console_api.subscriptions.models import Cancellation, Portal, PortalRequest, SubscriptionPage
 
@@ -47,9 +49,15 @@ async def cancel(
     summary="A further period's money was seen (operators)",
 )
 async def mark_paid(
-    subscription_id: SubscriptionId, session: WriteDep, control: ControlDep, principal: PrincipalDep
+    *,
+    subscription_id: SubscriptionId,
+    asked: Note,
+    session: WriteDep,
+    control: ControlDep,
+    principal: PrincipalDep,
+    key: IdempotencyKeyDep,
 ) -> Response:
-    await buyers.mark_paid(session, principal, subscription_id, control.clock())
+    await buyers.mark_paid(session, principal, subscription_id, asked.note, key=key, now_ms=control.clock())
     return Response(status_code=204)
 
 

@@ -22,8 +22,14 @@ async def one(session: AsyncSession, subscription_id: str, *, lock: bool = False
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def of_order(session: AsyncSession, order_id: str) -> Subscription | None:
-    return await session.scalar(select(Subscription).where(Subscription.order_id == order_id))
+async def of_order(session: AsyncSession, order_id: str, *, lock: bool = False) -> Subscription | None:
+    query = select(Subscription).where(Subscription.order_id == order_id)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def of_instance(session: AsyncSession, instance_id: str, *, lock: bool = False) -> Subscription | None:
+    query = select(Subscription).where(Subscription.instance_id == instance_id)
+    return await session.scalar(query.with_for_update() if lock else query)
 
 
 async def by_ref(session: AsyncSession, provider: str, ref: str) -> Subscription | None:
@@ -44,6 +50,17 @@ async def page(
         query = query.where(Subscription.org_id == org_id)
     found = await session.execute(query.order_by(Subscription.subscription_id).limit(limit))
     return [(row[0], row[1]) for row in found]
+
+
+async def to_stop(session: AsyncSession, now_ms: int, limit: int) -> Sequence[str]:
+    """Return the ids of subscriptions whose provider is to collect no more, the longest due first."""
+    found = await session.scalars(
+        select(Subscription.subscription_id)
+        .where(Subscription.stop_due_at_ms > 0, Subscription.stop_due_at_ms <= now_ms)
+        .order_by(Subscription.stop_due_at_ms)
+        .limit(limit)
+    )
+    return found.all()
 
 
 async def living(session: AsyncSession, after: str, limit: int) -> Sequence[str]:

@@ -6,6 +6,8 @@ after each fact, and now and then for all of them, because time alone ends perio
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.alerts.telling import Fact, tell
@@ -13,17 +15,67 @@ from console_api.control import audit
 from console_api.control.credits import service as credits
 from console_api.control.directory import repository as directory_rows
 from console_api.control.directory import service as directory
-from console_api.database.tables import Plan, Subscription
+from console_api.database.tables import Order, Plan, Subscription
 from console_api.orders import repository as orders
+from console_api.orders import surplus
 from console_api.payments.port import Outcome, PeriodPaid, PeriodUnpaid, SubscriptionIs
-from console_api.subscriptions import periods, repository
+from console_api.subscriptions import periods, repository, stopping
+from console_api.subscriptions.stopping import ACTOR
 from kit.clock import new_id
 from kit.settings import PaymentsSettings, load
 from schemas.directory import InstanceStatus
 
-ACTOR = "subscriptions"
 #: How late a payment may be told before its absence means anything: providers collect hours after a period.
 _SLACK_MS = 2 * 86_400_000
+
+
+async def begin(session: AsyncSession, order: Order, instance_id: str | None, now_ms: int) -> Subscription:
+    """Make the subscription of a paid order, unless it has one; its payments pay the first period."""
+    await repository.add(session, **_values(order, now_ms, order_id=order.order_id, instance_id=instance_id))
+    row = await repository.of_order(session, order.order_id)
+    assert row is not None
+    for paid in await orders.payments_of(session, order.order_id):
+        if not paid.surplus:
+            paid.subscription_id = row.subscription_id
+            paid.period_start_ms, paid.period_end_ms = order.paid_at_ms, row.paid_until_ms
+    return row
+
+
+async def refuse(session: AsyncSession, order: Order, provider: str, ref: str, now_ms: int) -> None:
+    """Have a provider collect no more for what a second payment of an order began there."""
+    values = _values(order, now_ms, provider=provider, provider_ref=ref)
+    if await repository.add(session, **values):
+        row = await repository.one(session, values["subscription_id"])
+        assert row is not None
+        end(session, row, now_ms)
+
+
+def _values(order: Order, now_ms: int, **fields: Any) -> dict[str, Any]:
+    usual = {
+        "subscription_id": new_id("sub"),
+        "tenant_id": order.tenant_id,
+        "org_id": order.org_id,
+        "plan_id": order.plan_id,
+        "provider": order.provider,
+        "provider_ref": order.subscription_ref or None,
+        "status": "active",
+        "started_at_ms": order.paid_at_ms,
+        "paid_until_ms": periods.end_of(order.paid_at_ms, order.every),
+        "every": order.every,
+        "created_at_ms": now_ms,
+        "updated_at_ms": now_ms,
+    }
+    return {**usual, **fields}
+
+
+def end(session: AsyncSession, row: Subscription, now_ms: int) -> None:
+    """End a locked subscription now, and have its provider collect no more. An end is final."""
+    if row.status == "ended":
+        return
+    row.status, row.updated_at_ms = "ended", now_ms
+    row.ended_at_ms = min(row.ended_at_ms or now_ms, now_ms)
+    stopping.arm(row, now_ms)
+    _audit(session, row, "subscription.ended", now_ms)
 
 
 async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> Outcome:
@@ -35,11 +87,13 @@ async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> O
     return "applied"
 
 
-async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> None:
-    """As `period_paid`, for a locked subscription."""
+async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid, now_ms: int) -> bool:
+    """As `period_paid`, for a locked subscription; return whether the payment is new."""
+    over = bool(row.ended_at_ms) and row.ended_at_ms <= fact.at_ms
+    payment_id = new_id("pay")
     new = await orders.add_payment(
         session,
-        payment_id=new_id("pay"),
+        payment_id=payment_id,
         tenant_id=row.tenant_id,
         org_id=row.org_id,
         order_id=None,
@@ -54,15 +108,20 @@ async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid,
         period_start_ms=fact.period_start_ms,
         period_end_ms=fact.period_end_ms,
         returned_at_ms=0,
+        surplus=over,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
-    if new:
+    if new and over:
+        await surplus.tell_of(session, ("subscription", row.subscription_id), payment_id, now_ms)
+        stopping.arm(row, now_ms)
+    elif new:
         row.paid_until_ms = max(row.paid_until_ms, fact.period_end_ms)
         _audit(session, row, "subscription.paid", now_ms, until_ms=row.paid_until_ms)
         if row.status in ("past_due", "paused") and row.paid_until_ms > now_ms:
             await _recovered(session, row, now_ms)
     await settle(session, row, now_ms)
+    return new
 
 
 async def period_unpaid(session: AsyncSession, fact: PeriodUnpaid, now_ms: int) -> Outcome:
@@ -83,7 +142,13 @@ async def stands(session: AsyncSession, fact: SubscriptionIs, now_ms: int) -> Ou
     row = await repository.by_ref(session, fact.provider, fact.subscription_ref)
     if row is None:
         return "early"
-    if fact.at_ms < row.told_at_ms or row.status == "ended":
+    if fact.at_ms < row.told_at_ms:
+        return "applied"
+    if row.status == "ended":
+        if fact.status == "ended":
+            row.stop_due_at_ms = 0
+        elif not fact.ends_at_ms and not row.stop_due_at_ms:
+            stopping.arm(row, now_ms)
         return "applied"
     row.told_at_ms = fact.at_ms
     if fact.status == "ended":
@@ -134,13 +199,15 @@ async def _recovered(session: AsyncSession, row: Subscription, now_ms: int) -> N
 async def _instance_becomes(
     session: AsyncSession, row: Subscription, status: InstanceStatus, now_ms: int
 ) -> None:
-    """Change the instance, unless it has ended, or is what it is for another reason."""
+    """Change the instance, unless it has ended. What is suspended for another reason, too, stays so."""
     instance = await directory_rows.instance(session, row.instance_id or "")
-    if instance is None or instance.status in ("ended", status):
+    if instance is None or instance.status == "ended":
         return
     if status != "ended" and instance.status == "provisioning":
         return
-    await directory.set_status(session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms)
+    await directory.set_status(
+        session, instance.instance_id, status, actor=ACTOR, at_ms=now_ms, why="payment"
+    )
 
 
 async def _tell(session: AsyncSession, row: Subscription, what: str, now_ms: int) -> None:

@@ -1,5 +1,8 @@
 """Buys. One order at a time: it is written down before money is asked for, and asked for under its name, so a
 crash in between asks again and is charged once.
+
+A slow method's outcome follows as a fact. Until then the order names its payment and nothing is asked for: a
+provider keeps the name of a request for a day, a bank may take many.
 """
 
 from __future__ import annotations
@@ -7,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.alerts.telling import Fact, tell
 from console_api.control.outbox.relay import OUTAGES
@@ -35,6 +40,8 @@ _AGAIN_MS = 60_000
 #: After a decline it waits this long, twice as long after the next, and gives up after so many in a row.
 _DECLINED_MS = 600_000
 MAX_DECLINES = 4
+#: An hour less than a provider keeps the name of a request for.
+_NAMED_MS = 23 * 3_600_000
 
 
 class TopUps:
@@ -95,8 +102,11 @@ class TopUps:
                 return None
             plan = await repository.plan(session, row.plan_id)
             latest = await orders.order(session, row.order_id, lock=True) if row.order_id else None
-            if latest is not None and latest.status == "pending":
-                return await purchase_of(session, latest, plan, self._settings)
+            if latest is not None and latest.status in ("pending", "cancelled"):
+                ask = await _to_be_asked(session, row, latest, now)
+                return await purchase_of(session, latest, plan, self._settings) if ask else None
+            if latest is not None and latest.status != "refunded":
+                row.declines, row.error = 0, ""
             if available >= row.threshold_micro or (latest is not None and latest.status == "paid"):
                 return None
             price = next((p for p in plan.prices if (p.currency, p.every) == (row.currency, "once")), None)
@@ -124,21 +134,15 @@ class TopUps:
             row = await repository.one(session, org_id, lock=True)
             assert row is not None
             now = self._plane.clock()
+            order = await orders.order(session, purchase.order_id, lock=True)
+            assert order is not None
             if charged.status == "declined":
-                gone = OrderAbandoned(
-                    provider=row.provider, order_id=purchase.order_id, reason=charged.reason, at_ms=now
-                )
-                await facts.apply(session, gone, now_ms=now)
-                row.declines += 1
-                row.error = f"declined: {charged.reason}"[:500]
-                row.next_try_at_ms = now + (_DECLINED_MS << (row.declines - 1))
-                if row.declines >= MAX_DECLINES:
-                    row.enabled = False
-                    row.error = f"switched off after {row.declines} declines: {charged.reason}"[:500]
-                await tell(session, _declined(row, charged.reason, now), now)
+                await _declined(session, row, order, charged.reason, now)
                 return
             row.next_try_at_ms = now + row.cool_off_s * 1_000
-            if charged.status == "succeeded":
+            if charged.status == "pending":
+                order.provider_ref = charged.payment_ref
+            else:
                 row.declines = 0
                 paid = OrderPaid(
                     provider=row.provider,
@@ -157,7 +161,34 @@ class TopUps:
                 row.error, row.next_try_at_ms = error, self._plane.clock() + wait_ms
 
 
-def _declined(row: TopUp, reason: str, now_ms: int) -> Fact:
+async def _to_be_asked(session: AsyncSession, row: TopUp, order: Order, now_ms: int) -> bool:
+    """Return whether to ask for the money of an order not yet paid; what failed meanwhile was declined."""
+    if order.status == "cancelled":
+        await _declined(session, row, order, order.error or "the order was cancelled", now_ms)
+    elif order.provider_ref:
+        row.error = f"waits for the payment of order {order.order_id}"
+    elif order.created_at_ms + _NAMED_MS <= now_ms:
+        await _declined(session, row, order, "the payment provider did not answer for a day", now_ms)
+    else:
+        return True
+    return False
+
+
+async def _declined(session: AsyncSession, row: TopUp, order: Order, reason: str, now_ms: int) -> None:
+    """Withdraw an order that was not paid, once, and wait longer than the last time, or give up."""
+    gone = OrderAbandoned(provider=row.provider, order_id=order.order_id, reason=reason, at_ms=now_ms)
+    await facts.apply(session, gone, now_ms=now_ms)
+    row.order_id = None
+    row.declines += 1
+    row.error = f"declined: {reason}"[:500]
+    row.next_try_at_ms = now_ms + (_DECLINED_MS << (row.declines - 1))
+    if row.declines >= MAX_DECLINES:
+        row.enabled = False
+        row.error = f"switched off after {row.declines} declines: {reason}"[:500]
+    await tell(session, _told(row, reason, now_ms), now_ms)
+
+
+def _told(row: TopUp, reason: str, now_ms: int) -> Fact:
     """Return what the org hears of a decline: once a day, and when no more is tried."""
     what = "topup_declined" if row.enabled else "topup_off"
     return Fact(

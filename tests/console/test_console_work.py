@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 from browser_stack import console_process, free_port, sign_in
 from console_rig import CREDIT, Rig
+from control_world import projected
 from fake_issuer import issuer
 from playwright.async_api import Browser, Page, expect
+from waiting import eventually
 
 from kit.clock import new_id, now_ms
 
@@ -62,6 +64,23 @@ async def test_saving_over_somebody_elses_change_is_refused(signed_in: Page, sho
     await page.get_by_test_id("save-config").click()
 
     await expect(page.get_by_text("Somebody else saved in the meantime")).to_be_visible()
+
+
+async def test_an_instance_is_ended_for_good_by_its_owner(signed_in: Page, shop: Rig) -> None:
+    page = signed_in
+    await page.goto(_tab(shop, "branding"))
+    await page.get_by_test_id("end-instance").click()
+    await expect(page.get_by_role("dialog", name="End ")).to_contain_text("cannot be undone")
+    await page.get_by_test_id("confirm").click()
+    await expect(page).to_have_url(f"{shop.console_url}/account/instances")
+
+    async def ended() -> bool:
+        return (await projected(shop.redis, shop.world.instance_id)).status == "ended"
+
+    await eventually(ended, "gateways know of the end")
+    await page.goto(_tab(shop, "branding"))
+    await expect(page.get_by_test_id("save-config")).to_be_visible()
+    await expect(page.get_by_test_id("end-instance")).to_have_count(0)
 
 
 async def test_a_key_is_shown_once_rotated_and_revoked(signed_in: Page, shop: Rig) -> None:

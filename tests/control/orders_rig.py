@@ -164,7 +164,7 @@ class Shop:
     async def settle(self, after_ms: int = 0) -> None:
         """Let time pass, and subscriptions be looked at."""
         self.world.clock.at_ms += after_ms
-        await SubscriptionKeeper(self.plane, 60).turn()
+        await SubscriptionKeeper(self.plane, self.providers, 60).turn()
 
     @contextmanager
     def dying(self, at_commit: int) -> Iterator[list[int]]:

@@ -124,6 +124,8 @@ async def test_an_operator_suspends_and_resumes(api: Api, world: World) -> None:
         await eventually(arrived, f"the instance is {status}")
 
     await becomes(":suspend", "suspended")
+    shown = (await api("GET", path(api, ""))).body
+    assert (shown["status"], shown["suspended_for"]) == ("suspended", ["operator"])
     await becomes(":resume", "active")
     told = [e.details for e in await world.audited(world.instance_id) if e.action == "instance.status"]
     assert [(entry["was"], entry["now"]) for entry in told] == [

@@ -19,6 +19,7 @@ from waiting import eventually
 
 from console_api.database.tables import Grant
 from console_api.payments.running import PaymentsConfig
+from console_api.subscriptions import periods
 from kit.clock import new_id
 from kit.settings import PaymentsSettings, SaleorSettings, StripeSettings, WebhookSettings
 from schemas import keys
@@ -166,6 +167,42 @@ async def test_top_up_terms_have_a_version(shop_api: Api) -> None:
     assert (await api("GET", "/topup")).body["version"] == 2
 
 
+async def test_owners_end_what_they_bought_and_its_subscription_with_it(shop_api: Api) -> None:
+    api = shop_api
+    order_id = (await api("POST", "/orders", WANTED, **KEY)).body["order_id"]
+    await api("POST", f"/orders/{order_id}:pay")
+    instance_id = (await provisioned(api, order_id))["instance_id"]
+    path = f"/instances/{instance_id}:end"
+    assert (await api("POST", path, role="member")).status == 403
+    stranger = await api.headers("owner", org_id=new_id("org"))
+    assert (await api("POST", path, headers=stranger)).status == 404
+
+    (subscription,) = (await api("GET", "/subscriptions")).body["subscriptions"]
+    for _ in range(2):
+        ended = await api("POST", path, role="admin")
+        assert (ended.status, ended.body) == (
+            200,
+            {
+                "instance_id": instance_id,
+                "subscription_id": subscription["subscription_id"],
+                "provider_told": True,
+            },
+        )
+    assert (await api("GET", "/subscriptions")).body["subscriptions"][0]["status"] == "ended"
+
+    async def known() -> bool:
+        return (await projected(api.redis, instance_id)).status == "ended"
+
+    await eventually(known, "gateways know of the end")
+    (entry,) = [e for e in await api.world.audited(instance_id) if e.details.get("now") == "ended"]
+    assert (entry.action, entry.actor) == ("instance.status", "admin@example.com")
+
+
+async def test_an_instance_without_a_subscription_is_ended_by_its_owner(shop_api: Api) -> None:
+    ended = await shop_api("POST", f"/instances/{shop_api.world.instance_id}:end")
+    assert (ended.status, ended.body["subscription_id"]) == (200, None)
+
+
 async def test_an_offline_subscription_is_cancelled_and_marked_as_paid(shop_api: Api) -> None:
     api = shop_api
     order_id = (await api("POST", "/orders", WANTED, **KEY)).body["order_id"]
@@ -173,10 +210,23 @@ async def test_an_offline_subscription_is_cancelled_and_marked_as_paid(shop_api:
     await provisioned(api, order_id)
     (subscription,) = (await api("GET", "/subscriptions")).body["subscriptions"]
     path = f"/subscriptions/{subscription['subscription_id']}"
-    assert (await api("POST", f"{path}:mark_paid")).status == 403
-    assert (await api("POST", f"{path}:mark_paid", role="operator")).status == 204
+    note = {"note": "bank transfer 7"}
+    assert (await api("POST", f"{path}:mark_paid", note, role="operator")).status == 422
+    assert (await api("POST", f"{path}:mark_paid", note, **KEY)).status == 403
+    # A double click is one period.
+    for _ in range(2):
+        assert (await api("POST", f"{path}:mark_paid", note, role="operator", **KEY)).status == 204
     (paid,) = (await api("GET", "/subscriptions")).body["subscriptions"]
-    assert paid["paid_until_ms"] > subscription["paid_until_ms"]
+    assert paid["paid_until_ms"] == periods.end_of(subscription["paid_until_ms"], "month")
     assert (await api("POST", f"{path}:cancel", {"at_period_end": False})).status == 202
     (ended,) = (await api("GET", "/subscriptions")).body["subscriptions"]
     assert ended["status"] == "ended"
+    late = await api("POST", f"{path}:mark_paid", note, role="operator", **{"Idempotency-Key": "another-one"})
+    assert (late.status, "ended" in late.body["detail"]) == (409, True)
+
+    entries = await api.world.audited(subscription["subscription_id"])
+    named = [(e.action, e.actor, e.details.get("note")) for e in entries if e.actor != "subscriptions"]
+    assert named == [
+        ("subscription.mark_paid", "operator@example.com", "bank transfer 7"),
+        ("subscription.cancel", "owner@example.com", None),
+    ]

@@ -10,7 +10,7 @@ from orders_rig import MONTHLY, ONCE, PACK, PRICE, Crash, Shop, at_once
 
 from console_api.control.errors import Conflict
 from console_api.database.tables import Instance, Order, OutboxRow
-from console_api.orders import service
+from console_api.orders import refunds, service
 from console_api.orders.models import Refund
 from console_api.orders.provisioning import Provisioner
 from console_api.payments.port import (
@@ -265,11 +265,11 @@ async def test_an_operator_refunds_and_marks_as_paid_and_nobody_else(shop: Shop)
     assert any(e.action == "order.mark_paid" and e.details["note"] == "bank transfer 7" for e in entries)
 
     with pytest.raises(Forbidden):
-        await service.refund(shop.plane, shop.providers, shop.caller(), order.order_id, Refund(note="no"))
+        await refunds.refund(shop.plane, shop.providers, shop.caller(), order.order_id, Refund(note="no"))
     asked = Refund(amount_minor=PRICE + 1, note="too much")
     with pytest.raises(Conflict):
-        await service.refund(shop.plane, shop.providers, operator, order.order_id, asked)
-    await service.refund(shop.plane, shop.providers, operator, order.order_id, Refund(note="goodwill"))
+        await refunds.refund(shop.plane, shop.providers, operator, order.order_id, asked)
+    await refunds.refund(shop.plane, shop.providers, operator, order.order_id, Refund(note="goodwill"))
     assert await shop.credits() == 0
 
 

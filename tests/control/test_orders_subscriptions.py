@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from control_places import Place
 from orders_rig import DAY_MS, MONTHLY, ONCE, PRICE, Shop
 
-from console_api.database.tables import Grant, Subscription
+from console_api.configuration import service as configuration
+from console_api.database.tables import Grant, Instance, Payment, Subscription
 from console_api.payments.port import (
     MoneyReturned,
     PeriodPaid,
@@ -179,3 +181,50 @@ async def test_each_order_of_facts_from_the_beginning(shop: Shop, way: int) -> N
     assert summary["instances"] == ["active"]
     assert len([grant for grant in summary["grants"] if grant[0] == "purchase"]) == 1
     assert [status for status, _ in summary["subscriptions"]] == ["active"]
+
+
+async def suspended_for(shop: Shop) -> tuple[str, ...]:
+    (instance,) = [i for i in await shop.rows(Instance) if i.order_id]
+    return tuple(instance.suspended_for)
+
+
+async def operator_says(shop: Shop, status: Any) -> None:
+    (instance,) = [i for i in await shop.rows(Instance) if i.order_id]
+    async with shop.world.database.writing() as session:
+        await configuration.set_status(
+            session,
+            shop.caller("operator", ""),
+            instance.instance_id,
+            status,
+            "because",
+            now_ms=shop.world.clock(),
+        )
+
+
+async def test_money_does_not_lift_what_an_operator_suspended(shop: Shop) -> None:
+    ends_ms = await subscribed(shop)
+    (paid,) = await shop.rows(Payment)
+    await operator_says(shop, "suspended")
+    back = {"provider": "stripe", "payment_ref": paid.provider_ref, "reason": "refund"}
+    await shop.tell(MoneyReturned(**back, returned_minor=PRICE // 10, at_ms=shop.world.clock()))
+    assert ((await shop.bought())["instances"], await suspended_for(shop)) == (["suspended"], ("operator",))
+
+    await shop.settle(ends_ms + 10 * DAY_MS - shop.world.clock())
+    assert await suspended_for(shop) == ("operator", "payment")
+    await shop.tell(renewal(shop, ends_ms))
+    assert ((await shop.bought())["instances"], await suspended_for(shop)) == (["suspended"], ("operator",))
+    await operator_says(shop, "active")
+    assert ((await shop.bought())["instances"], await suspended_for(shop)) == (["active"], ())
+
+
+async def test_missing_money_and_a_dispute_each_lift_their_own(shop: Shop) -> None:
+    ends_ms = await subscribed(shop)
+    (paid,) = await shop.rows(Payment)
+    dispute = {"provider": "stripe", "payment_ref": paid.provider_ref, "reason": "dispute"}
+    await shop.tell(MoneyReturned(**dispute, returned_minor=PRICE, at_ms=shop.world.clock()))
+    await shop.settle(ends_ms + 10 * DAY_MS - shop.world.clock())
+    assert await suspended_for(shop) == ("dispute", "payment")
+    await shop.tell(renewal(shop, ends_ms))
+    assert ((await shop.bought())["instances"], await suspended_for(shop)) == (["suspended"], ("dispute",))
+    await shop.tell(MoneyReturned(**dispute, returned_minor=0, at_ms=shop.world.clock()))
+    assert ((await shop.bought())["instances"], await suspended_for(shop)) == (["active"], ())

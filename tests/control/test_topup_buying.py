@@ -2,96 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 import pytest_asyncio
 from control_places import Place
 from control_world import World
 from orders_rig import DAY_MS, PACK, PACK_PRICE, Crash, Shop
+from topup_rig import TERMS, Bank, Wallets
 
 from console_api.control.errors import PreconditionFailed
-from console_api.database.tables import Order, Payment
+from console_api.database.tables import Alert, Order, Payment, TopUp
 from console_api.payments import port
-from console_api.payments.dummy import OfflineProvider
-from console_api.payments.port import Charged, Purchase
+from console_api.payments.port import Charged, MoneyReturned, OrderAbandoned, OrderPaid
 from console_api.topup import service
-from console_api.topup.buyer import MAX_DECLINES, TopUps
-from console_api.topup.models import TopUpTerms, TopUpView
+from console_api.topup.buyer import MAX_DECLINES
+from console_api.topup.models import TopUpTerms
 from kit.problems import Forbidden, InvalidRequest
-from kit.settings import PaymentsSettings
-
-TERMS: dict[str, Any] = {
-    "enabled": True,
-    "threshold_micro": 5_000_000,
-    "plan": "pack",
-    "currency": "usd",
-    "provider": "dummy",
-    "ceiling_minor": 3 * PACK_PRICE,
-    "cool_off_s": 600,
-}
-
-
-@dataclass
-class Bank(OfflineProvider):
-    """A provider whose bank answers as a test says. What was asked under a name before is answered alike."""
-
-    name: str = "dummy"
-    says: list[Charged | Exception] = field(default_factory=list)
-    asked: list[Purchase] = field(default_factory=list)
-    answered: dict[str, Charged] = field(default_factory=dict)
-
-    async def charge(self, purchase: Purchase) -> Charged:
-        self.asked.append(purchase)
-        if purchase.order_id in self.answered:
-            return self.answered[purchase.order_id]
-        said = (
-            self.says.pop(0)
-            if self.says
-            else Charged(payment_ref=f"pi_{len(self.asked)}", status="succeeded")
-        )
-        if isinstance(said, Exception):
-            raise said
-        return self.answered.setdefault(purchase.order_id, said)
-
-
-@dataclass
-class Wallets:
-    shop: Shop
-    bank: Bank
-    available: int = 0
-
-    async def of(self, org_id: str) -> int:
-        return self.available
-
-    async def turn(self, after_s: int = 0) -> int:
-        self.shop.world.clock.at_ms += after_s * 1_000
-        buyer = TopUps(self.shop.plane, self.shop.providers, PaymentsSettings(), self.of)
-        bought = await buyer.turn()
-        await self.shop.provision()
-        return bought
-
-    async def put(self, expected: int = 0, **fields: Any) -> TopUpView:
-        async with self.shop.world.database.writing() as session:
-            return await service.write(
-                session,
-                self.shop.caller(),
-                self.shop.providers,
-                TopUpTerms(**{**TERMS, **fields}),
-                expected,
-                now_ms=self.shop.world.clock(),
-            )
-
-    async def view(self) -> TopUpView:
-        async with self.shop.world.database.reading() as session:
-            return await service.read(session, self.shop.caller(), self.shop.world.clock())
 
 
 @pytest_asyncio.fixture
 async def wallets(place: Place, world: World) -> Wallets:
     shop = await Shop.open(place, world)
-    bank = Bank()
+    bank = Bank(world.clock)
     shop.providers._known = {**shop.providers._known, "dummy": bank}
     return Wallets(shop, bank)
 
@@ -187,3 +118,103 @@ async def test_terms_that_make_no_sense_are_refused(wallets: Wallets) -> None:
                 1,
                 now_ms=0,
             )
+
+
+def _slow(number: int) -> Charged:
+    return Charged(payment_ref=f"pi_slow_{number}", status="pending")
+
+
+async def _latest(wallets: Wallets) -> Order:
+    return max(await wallets.shop.rows(Order), key=lambda order: int(order.idempotency_key.split("/")[-1]))
+
+
+async def test_a_slow_payment_is_waited_for_and_not_asked_for_again(wallets: Wallets) -> None:
+    await wallets.put()
+    wallets.bank.says = [_slow(1)]
+    for _ in range(30):
+        assert await wallets.turn(after_s=6 * 3_600) == 0
+    order = await _latest(wallets)
+    assert (wallets.bank.charges, len(wallets.bank.asked)) == (["pi_slow_1"], 1)
+    assert order.order_id in (await wallets.view()).error
+
+    paid = OrderPaid(
+        provider="dummy",
+        order_id=order.order_id,
+        payment_ref="pi_slow_1",
+        currency="usd",
+        amount_minor=PACK_PRICE,
+        at_ms=wallets.shop.world.clock(),
+    )
+    assert await wallets.shop.tell(paid) == "applied"
+    await wallets.shop.provision()
+    assert await wallets.turn() == 1
+    assert ((await wallets.view()).error, await wallets.shop.credits()) == ("", 2 * PACK)
+
+
+async def test_a_slow_payment_that_fails_is_a_decline_and_tried_later_each_time(wallets: Wallets) -> None:
+    await wallets.put()
+    wallets.bank.says = [_slow(number) for number in range(9)]
+    for number in range(1, MAX_DECLINES + 1):
+        await wallets.turn()
+        assert len(wallets.bank.asked) == number
+        order = await _latest(wallets)
+        gone = OrderAbandoned(
+            provider="dummy", order_id=order.order_id, reason="No funds.", at_ms=wallets.shop.world.clock()
+        )
+        assert await wallets.shop.tell(gone) == "applied"
+        await wallets.turn(after_s=600)
+        assert [await wallets.turn() for _ in range(2)] == [0, 0]
+        assert (await wallets.view()).declines == number
+        await wallets.turn(after_s=(600 << (number - 1)) - 1)
+        assert len(wallets.bank.asked) == number
+        wallets.shop.world.clock.at_ms += 1_000
+
+    view = await wallets.view()
+    assert (view.enabled, "No funds." in view.error) == (False, True)
+
+
+async def test_what_has_no_answer_for_a_day_is_not_asked_for_under_a_forgotten_name(wallets: Wallets) -> None:
+    await wallets.put()
+    wallets.bank.forgets_to_say = True
+    await wallets.turn()
+    wallets.bank.forgets_to_say = False
+    await wallets.turn(after_s=25 * 3_600)
+    assert len(wallets.bank.charges) == 1
+    assert (await wallets.view()).declines == 1
+
+
+async def test_what_was_disputed_stays_spent_and_switches_it_off(wallets: Wallets) -> None:
+    await wallets.put()
+    assert await wallets.turn() == 1
+    fact = MoneyReturned(
+        provider="dummy",
+        payment_ref=wallets.bank.charges[0],
+        returned_minor=PACK_PRICE,
+        reason="dispute",
+        at_ms=wallets.shop.world.clock(),
+    )
+    assert await wallets.shop.tell(fact) == "applied"
+    view = await wallets.view()
+    assert (view.enabled, view.spent_this_month_minor) == (False, PACK_PRICE)
+    assert "disputed" in view.error
+    assert await wallets.turn(after_s=3_600) == 0
+    assert [row.threshold for row in await wallets.shop.rows(Alert)] == ["topup_disputed"]
+
+    await wallets.put(expected=view.version)
+    await wallets.shop.tell(fact)
+    assert (await wallets.shop.one(TopUp)).enabled, "the same word again does not switch it off again"
+
+
+async def test_what_an_operator_returned_stays_spent(wallets: Wallets) -> None:
+    await wallets.put(ceiling_minor=PACK_PRICE)
+    assert await wallets.turn() == 1
+    fact = MoneyReturned(
+        provider="dummy",
+        payment_ref=wallets.bank.charges[0],
+        returned_minor=PACK_PRICE,
+        reason="refund",
+        at_ms=wallets.shop.world.clock(),
+    )
+    await wallets.shop.tell(fact)
+    assert await wallets.turn(after_s=3_600) == 0
+    assert "ceiling" in (await wallets.view()).error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from console.api import Stale
+from console.calls import account as accounts
 from console.calls import instances as calls
 from console.calls.instances import Configuration
 from console.components.button import Button
@@ -12,6 +13,7 @@ from console.components.fields import choice, labelled, text_field
 from console.components.icon import icon
 from console.components.loaded import Loaded, attempt, toast
 from console.components.text import Text, box
+from console.pages.instance import danger
 from console.pages.instance.context import InstanceContext
 from console.pages.signed_in import card_head
 
@@ -31,6 +33,7 @@ class _Branding:
         self._loaded = Loaded(self._load, self._draw, "settings", count=6)
 
     async def _load(self) -> Configuration:
+        self._manages = (await accounts.account(self._context.visitor)).manages
         found, self._etag = await calls.configuration(self._context.visitor, self._context.instance_id)
         return found
 
@@ -45,6 +48,8 @@ class _Branding:
                 with card_head("Preview", "As visitors of your pages see it."):
                     pass
                 self._preview = box("div", testid="branding-preview")
+        if self._manages and self._context.instance.status != "ended":
+            danger.draw(self._context)
         self._show()
 
     def _draw_look(self, config: Configuration) -> None:

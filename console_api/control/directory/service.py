@@ -15,7 +15,7 @@ from console_api.control.outbox import service as outbox
 from console_api.database.tables import Instance, InstanceConfig, Org, Plan, User
 from kit.clock import new_id
 from kit.problems import InvalidRequest, NotFound
-from schemas.directory import InstanceStatus, Role
+from schemas.directory import InstanceStatus, Role, Suspension
 
 OrgStatus = Literal["active", "suspended"]
 #: What an instance may become. An end is final.
@@ -130,18 +130,40 @@ async def _there_already(session: AsyncSession, wanted: Instance) -> Instance:
 
 
 async def set_status(
-    session: AsyncSession, instance_id: str, status: InstanceStatus, *, actor: str, at_ms: int
+    session: AsyncSession,
+    instance_id: str,
+    status: InstanceStatus,
+    *,
+    actor: str,
+    at_ms: int,
+    why: Suspension = "operator",
 ) -> bool:
-    """Activate, suspend or end an instance; return whether it changed. `Conflict`: it cannot become that."""
+    """Activate, suspend or end an instance; return whether it changed. `Conflict`: it cannot become that.
+
+    `why` it is suspended, or need not be any more: it runs again when no other reason is left. An operator's
+    word lifts them all.
+    """
     row = await _locked(session, instance_id)
-    if row.status == status:
+    reasons = _reasons(row, status, why)
+    if status == "active" and reasons:
+        status = "suspended"
+    if (row.status, row.suspended_for) == (status, reasons):
         return False
-    if status not in _NEXT[row.status]:
+    if row.status != status and status not in _NEXT[row.status]:
         raise Conflict(f"An instance that is {row.status} cannot become {status}.")
-    _audit(session, row, actor, "instance.status", at_ms, was=row.status, now=status)
-    row.status = status
+    _audit(
+        session, row, actor, "instance.status", at_ms, was=row.status, now=status, suspended_for=list(reasons)
+    )
+    row.status, row.suspended_for = status, reasons
     await changed(session, row, at_ms)
     return True
+
+
+def _reasons(row: Instance, status: InstanceStatus, why: Suspension) -> tuple[Suspension, ...]:
+    others = tuple(reason for reason in row.suspended_for if reason != why)
+    if status == "suspended":
+        return row.suspended_for if why in row.suspended_for else (*others, why)
+    return others if status == "active" and why != "operator" else ()
 
 
 async def configure(

@@ -145,6 +145,7 @@ def instance_record(row: Instance, config: InstanceConfig, plan: Plan) -> Instan
         limits=tightened(terms.limits, config.limits),
         channels=terms.channels,
         branding=config.branding,
+        suspended_for=row.suspended_for,
     )
 
 

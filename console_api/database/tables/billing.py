@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from console_api.database.base import Base, Id, LongText, Micro, Ms, Name, Word, one_of
+
+_STOPPING = text("stop_due_at_ms > 0")
 
 
 class Order(Base):
@@ -70,7 +72,8 @@ class Payment(Base):
     """Money that came in, or went back (`refunded_minor`), by the provider's own id.
 
     `clawed_micro`: the credits that were taken back for it. `returned_at_ms`: as of when that is known. Of a
-    subscription's, it paid the period from `period_start_ms` to before `period_end_ms`.
+    subscription's, it paid the period from `period_start_ms` to before `period_end_ms`. `surplus`: it bought
+    nothing, since what it was for was paid already or had ended.
     """
 
     __tablename__ = "payments"
@@ -95,6 +98,7 @@ class Payment(Base):
     period_start_ms: Mapped[Ms] = mapped_column(default=0)
     period_end_ms: Mapped[Ms] = mapped_column(default=0)
     returned_at_ms: Mapped[Ms] = mapped_column(default=0)
+    surplus: Mapped[bool] = mapped_column(default=False)
     created_at_ms: Mapped[Ms]
     updated_at_ms: Mapped[Ms]
 
@@ -105,6 +109,7 @@ class Subscription(Base):
     `granted_until_ms`: up to when its periods' grants were issued. `paid_until_ms`: up to when it is paid; no
     period that begins later is granted. `past_due_since_ms`: since when money is missing. `told_at_ms`: how
     old the provider's latest word on its status is. `ended_at_ms`: when it ends or ended; 0: it goes on.
+    `stop_due_at_ms`: when its provider is next asked to collect no more; 0: there is nothing to ask.
     """
 
     __tablename__ = "subscriptions"
@@ -112,6 +117,12 @@ class Subscription(Base):
         UniqueConstraint("provider", "provider_ref"),
         CheckConstraint(one_of("status", "active", "past_due", "paused", "ended"), name="status"),
         Index(None, "status", "subscription_id"),
+        Index(
+            "ix_subscriptions_stop_due",
+            "stop_due_at_ms",
+            sqlite_where=_STOPPING,
+            postgresql_where=_STOPPING,
+        ),
     )
 
     subscription_id: Mapped[Id] = mapped_column(primary_key=True)
@@ -129,6 +140,8 @@ class Subscription(Base):
     paid_until_ms: Mapped[Ms] = mapped_column(default=0)
     past_due_since_ms: Mapped[Ms] = mapped_column(default=0)
     told_at_ms: Mapped[Ms] = mapped_column(default=0)
+    stop_due_at_ms: Mapped[Ms] = mapped_column(default=0)
+    stop_attempts: Mapped[int] = mapped_column(default=0)
     every: Mapped[Word] = mapped_column(default="month")
     version: Mapped[int] = mapped_column(default=1)
     created_at_ms: Mapped[Ms]

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from console_api.database.base import Base, Id, LongText, Ms, Name, Typed, Word, one_of
-from schemas.directory import Branding, Limits
+from schemas.directory import Branding, Limits, Suspension
 
 Strings = tuple[str, ...]
 
@@ -15,6 +15,7 @@ class Instance(Base):
     """A purchased agent. One order provisions one instance: `order_id` is unique.
 
     `version` grows with every change of what is projected: the row's own, its configuration's and its plan's.
+    `suspended_for`: why it is suspended; it runs again when the last reason is gone.
     """
 
     __tablename__ = "instances"
@@ -30,6 +31,7 @@ class Instance(Base):
     order_id: Mapped[Id | None] = mapped_column(ForeignKey("orders.order_id"), unique=True)
     name: Mapped[Name]
     status: Mapped[Word] = mapped_column(default="provisioning")
+    suspended_for: Mapped[tuple[Suspension, ...]] = mapped_column(Typed(tuple[Suspension, ...]), default=())
     version: Mapped[int] = mapped_column(default=1)
     created_at_ms: Mapped[Ms]
     updated_at_ms: Mapped[Ms]

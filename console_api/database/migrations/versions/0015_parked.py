@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0011"
+revision = "0015"
+down_revision = "0014"
 
 _PARKED = sa.text("parked_at_ms > 0")
 
