@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import get_args
 
 from nicegui import ui
 
@@ -21,8 +20,9 @@ from console.components.table import Column, table
 from console.components.text import box, link_around, when
 from console.pages.instance.context import InstanceContext
 from console.pages.signed_in import card_head
-from schemas.events import Channel, RunStatus
 
+_STATUSES = ("started", "completed", "failed", "cancelled", "limit_exceeded", "lost")
+_CHANNELS = ("api", "widget", "openai", "mcp", "console", "intake")
 _DAY_MS = 86_400_000
 _DAYS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days"}
 _ANY = {"": "All"}
@@ -43,9 +43,9 @@ class _Runs:
             with card_head("Runs", "Newest first. A run appears some seconds after it started."):
                 Segments("Range", _DAYS, self._days, self._choose_range)
             with box("div", "rm-filters").style("margin-bottom:14px"):
-                self._status = self._filter("Status", {name: said(name) for name in get_args(RunStatus)})
+                self._status = self._filter("Status", {name: said(name) for name in _STATUSES})
                 self._model = self._filter("Model", {})
-                self._channel = self._filter("Channel", {name: name for name in get_args(Channel)})
+                self._channel = self._filter("Channel", {name: name for name in _CHANNELS})
             self._loaded = Paged(self._read, self._draw, "runs", count=8)
         ui.timer(0, self._offer_models, once=True)
 
