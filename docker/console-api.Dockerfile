@@ -9,8 +9,6 @@ COPY console_api/ console_api/
 COPY kit/ kit/
 COPY metering/ metering/
 COPY schemas/ schemas/
-# For `python -m stack.cli tenant`.
-COPY stack/ stack/
 ENV HEALTH_PORT=18083
 EXPOSE 18083
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/opt/healthy.py"]

@@ -41,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="make a tenant, priced by the list; doing it again changes nothing")
-    add.add_argument("tenant", type=tenant_id, metavar="ID", help="as RUNMETER_OIDC_TENANT_ID names it")
+    add.add_argument(
+        "tenant",
+        type=tenant_id,
+        metavar="ID",
+        help="as RUNMETER_OIDC_TENANT_ID or the tokens' claim names it",
+    )
     add.add_argument("--name", required=True, help="what people call it")
     add.add_argument(
         "--markup", type=_percent, default=0, metavar="PERCENT", help="on top of list prices; 0 by default"

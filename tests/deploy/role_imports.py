@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {
     "gateway": ("gateway.__main__",),
     "runner": ("runner.__main__",),
-    "console-api": ("console_api.__main__", "console_api.database.__main__", "stack.cli", "stack.tenant"),
+    "console-api": ("console_api.__main__", "console_api.database.__main__"),
     "console": ("console.__main__",),
     "ingestion": ("ingestion.__main__", "ingestion.parsing.child"),
     "metering": ("streams.metering.__main__",),
