@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console_api.errors import send_problem
 from console_api.metrics import Metrics
+from console_api.payments.webhooks.models import MAX_BODY_BYTES as MAX_DELIVERY_BYTES
 from kit.problems import BodyTooLarge, Problem
 
 log = logging.getLogger(__name__)
@@ -19,9 +20,9 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 65_536
 #: What takes more. Of an upload this is the most that any setting allows; the setting itself decides later.
 _LARGER = (
-    (re.compile(r"/api/v1/webhooks/"), 262_144),
+    (re.compile(r"/api/v1/webhooks/"), MAX_DELIVERY_BYTES),
     (re.compile(r"/api/v1/instances/[^/]+/sources:upload$"), 1_100_000_000),
-    (re.compile(r"/api/v1/instances/[^/]+/sources$"), 4_194_304),
+    (re.compile(r"/api/v1/instances/[^/]+/sources(?:/[^/]+/content)?$"), 4_194_304),
     # A book with a thousand models of its own.
     (re.compile(r"/api/v1/prices(?::preview)?$"), 524_288),
     # With an OpenAPI document in it.

@@ -65,10 +65,10 @@ TOKENS = Topic(
     "usage.tokens", TokenEvent, "org_id", ("runner", "gateway", "ingestion"), ("metering", "warehouse")
 )
 TOOL_CALLS = Topic(
-    "usage.tool_calls", ToolCallEvent, "org_id", ("runner", "ingestion"), ("metering", "warehouse")
+    "usage.tool_calls", ToolCallEvent, "org_id", ("runner", "gateway", "ingestion"), ("metering", "warehouse")
 )
 CORRECTIONS = Topic(
-    "usage.corrections", CorrectionEvent, "org_id", ("control plane",), ("metering", "warehouse")
+    "usage.corrections", CorrectionEvent, "org_id", ("control plane", "correct"), ("metering", "warehouse")
 )
 GRANTS = Topic("credits.grants", GrantEvent, "org_id", ("control plane", "reaper"), ("metering",))
 LEDGER = Topic("credits.ledger", LedgerEntry, "org_id", ("relay",), ("warehouse", "billing"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -24,8 +23,6 @@ from stack.errors import StackError
 from stack.process import Child, ChildSpec
 from stack.state import Process, State
 from streams.warehouse import migrate
-
-log = logging.getLogger(__name__)
 
 _READY_TIMEOUT_S = 90.0
 _HOUSEKEEPING_S = 10.0

@@ -181,10 +181,6 @@ async def runs(visitor: Visitor, instance_id: str, limit: int, **filters: str) -
     return await visitor.get(f"/instances/{part(instance_id)}/runs", RunPage, query)
 
 
-async def run(visitor: Visitor, instance_id: str, run_id: str) -> Run:
-    return await visitor.get(f"/instances/{part(instance_id)}/runs/{part(run_id)}", Run)
-
-
 def copy(configuration: Configuration) -> Configuration:
     """Return a configuration of one's own to change."""
     return msgspec.convert(msgspec.to_builtins(configuration), Configuration)

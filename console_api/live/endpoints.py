@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -18,8 +17,6 @@ from console_api.live.models import LiveEvent
 from console_api.live.service import LiveService
 from console_api.stores import StoresDep
 from kit.problems import Forbidden, Unauthorized
-
-log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["usage"])
 

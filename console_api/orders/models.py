@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,6 +107,3 @@ class WelcomeKey(BaseModel):
 
     instance_id: str
     key: str
-
-
-IdempotencyKey = Annotated[str, Field(min_length=8, max_length=255)]

@@ -10,8 +10,6 @@ from msgspec import Meta, Struct
 
 from schemas.events import Count, Name, OptionalId, ShortText, ToolStatus
 
-EVENT_TYPE = "runmeter.run"
-
 _Attribute = Annotated[str, Meta(min_length=1, max_length=256)]
 #: RFC 3339; without an offset nobody knows which moment it is.
 _Moment = Annotated[datetime, Meta(tz=True)]

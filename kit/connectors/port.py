@@ -51,10 +51,6 @@ class Connector(Protocol):
         """
 
 
-class NoCredentials(Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing is needed."""
-
-
 @dataclass(frozen=True)
 class Kind:
     """A kind of system: what its owner has to say, and what becomes of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,8 +16,6 @@ from stack.clickhouse.request import QueryRequest
 from stack.clickhouse.sessions import Sessions
 from stack.clickhouse.statement import Statement, parse
 from stack.clickhouse.tokens import words
-
-log = logging.getLogger(__name__)
 
 #: Formats whose blocks, one after the other, are one valid result; others repeat a header or footer.
 _BLOCKWISE = words(

@@ -83,10 +83,6 @@ async def user(session: AsyncSession, tenant_id: str, issuer: str, subject: str)
     )
 
 
-async def membership(session: AsyncSession, org_id: str, user_id: str) -> Membership | None:
-    return await session.get(Membership, (org_id, user_id))
-
-
 async def add_membership(session: AsyncSession, org_id: str, user_id: str, role: Role, at_ms: int) -> bool:
     return await insert_if_new(
         session, Membership, org_id=org_id, user_id=user_id, role=role, created_at_ms=at_ms
