@@ -19,7 +19,7 @@ from console_api.connectors.models import (
 from console_api.connectors.running import OutboundDep
 from console_api.control.plane import ControlDep, ReadDep, WriteDep
 
-router = APIRouter(prefix="/api/v1", tags=["Connectors"])
+router = APIRouter(prefix="/api/v1", tags=["connectors"])
 
 InstanceId = Annotated[str, Path(min_length=1, max_length=128, examples=["inst_1"])]
 ConnectorId = Annotated[str, Path(min_length=1, max_length=128, examples=["conn_01kav3"])]

@@ -12,7 +12,7 @@ from console_api.conversations import service
 from console_api.conversations.models import ConversationPage, Transcript
 from console_api.conversations.running import ConversationsDep
 
-router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["Conversations"])
+router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["conversations"])
 
 InstanceId = Annotated[str, Path(min_length=1, max_length=128, examples=["inst_1"])]
 ConversationId = Annotated[str, Path(min_length=1, max_length=128, examples=["conv_7d1f"])]

@@ -25,7 +25,7 @@ from console_api.knowledge.models import (
 from console_api.knowledge.multipart import FormFile
 from console_api.knowledge.running import KnowledgeDep
 
-router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["Knowledge"])
+router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["knowledge"])
 
 InstanceId = Annotated[str, Path(min_length=1, max_length=128, examples=["inst_1"])]
 SourceId = Annotated[str, Path(min_length=1, max_length=128, examples=["src_01kav3"])]

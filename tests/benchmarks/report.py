@@ -77,7 +77,7 @@ def scaling(found: Found) -> tuple[str, str]:
     one = next(case for case in found["cases"] if case["workers"] == 1 and case["partitions"] == 8)
     lines = [
         (
-            f"{case['partitions']} partitions, {case['workers']} worker{'s' * (case['workers'] > 1)}",
+            f"{_count(case['partitions'], 'partition')}, {_count(case['workers'], 'worker')}",
             f"{case['per_s']:,.0f}",
             f"{case['per_cpu_s']:,.0f}",
             f"{case['per_s'] / one['per_s']:.2f}",
@@ -269,6 +269,10 @@ def console(found: Found) -> tuple[str, str]:
         ),
     ]
     return "The web console, one process on one core", table(("", "seen", "goal"), lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _spread(values: Sequence[float]) -> str:
