@@ -5,7 +5,8 @@ workers apply what lies between; ledger and runs in ClickHouse are facts, so not
 Ends with a reconciliation. What was in Valkey is moved aside, not removed.
 
 Keys, instances and prices come from `control.records`, which needs no control plane; with `--records` they
-alone are written, to any Redis, whatever runs.
+alone are written, to any Redis, whatever runs. A Redis that is not ours is only filled from the log, and what
+applies it is started by whoever runs the workers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from kit import clock
+from kit.settings import KafkaSettings, RedisSettings, load
 from stack import checkpoints, layout, ports, reconcile, records, servers, state, topics, up
 from stack.errors import StackError
 
@@ -49,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     if args.records:
         return asyncio.run(_records(console))
     if layout.is_replaced("valkey"):
+        if args.from_log:
+            return asyncio.run(_from_log(console))
         raise StackError(
-            "this stack's Redis is not ours: restore its own snapshot; the workers do the rest, and "
-            "`runmeter rebuild --records` writes keys, instances and prices"
+            "this stack's Redis is not ours: restore its own snapshot, and the workers do the rest; or empty it "
+            "and take `runmeter rebuild --from-log`"
         )
     if up.running(folder) is not None:
         raise StackError("the stack runs: stop it with `runmeter down` first")
@@ -77,6 +81,25 @@ def run(args: argparse.Namespace) -> int:
     report = reconcile.checked()
     reconcile.show(console, report)
     return 0 if report.exact else 1
+
+
+async def _from_log(console: Console) -> int:
+    """Have running workers apply the whole log to an empty Redis that is not ours."""
+    kafka, redis_settings = load(KafkaSettings), load(RedisSettings)
+    try:
+        if await topics.has_state(kafka, redis_settings):
+            raise StackError(
+                "this Redis holds fences: what was applied to it once must not be again; empty it first"
+            )
+        changed = await records.restore(kafka, redis_settings)
+        # Last: from here on the workers apply.
+        await topics.fences_from_log(kafka, redis_settings)
+    except (KafkaError, RedisError, OSError, TimeoutError) as error:
+        raise StackError(f"a store could not be reached: {error!r}; empty Redis and try again") from error
+    console.print(f"{changed:,} keys, instances and prices were written")
+    console.print("the workers apply the log from its beginning")
+    console.print("`runmeter reconcile --wait 600` tells when everything agrees")
+    return 0
 
 
 async def _records(console: Console) -> int:

@@ -76,6 +76,17 @@ async def create_fences(created: list[str], kafka: KafkaSettings, settings: Redi
         await redis.aclose()
 
 
+async def has_state(kafka: KafkaSettings, settings: RedisSettings) -> bool:
+    """Return whether any metered topic was applied to this Redis, or may be."""
+    redis = redis_client.connect(settings)
+    try:
+        fences = [keys.fence(p, topic.name) for p in range(kafka.partitions) for topic in topics.METERED]
+        # One by one: on a cluster the partitions are on different nodes.
+        return any([await redis.exists(fence) for fence in fences])
+    finally:
+        await redis.aclose()
+
+
 async def fences_from_log(kafka: KafkaSettings, settings: RedisSettings) -> None:
     """Create every fence at 0: the whole log is to be applied. Raises `StackError` if its start is gone."""
     consumer = AIOKafkaConsumer(**kafka_access.options(kafka), group_id=None)

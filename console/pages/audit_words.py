@@ -56,6 +56,8 @@ _ACTIONS = {
     "order.retry": "Tried an order again",
     "org.create": "Created the organisation",
     "org.rename": "Renamed the organisation",
+    "org.resume": "Let the organisation go on",
+    "org.suspend": "Suspended the organisation",
     "plan.put": "Changed a plan",
     "price_book.publish": "Published a price book",
     "price_schedule.change": "Changed when prices apply",

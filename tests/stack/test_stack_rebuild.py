@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 import shutil
 import subprocess
@@ -11,6 +13,11 @@ from pathlib import Path
 
 import pytest
 from containers import environment
+from redis.asyncio import Redis
+
+from schemas import keys, topics
+from stack import rebuild
+from stack.errors import StackError
 
 
 class Stack:
@@ -82,3 +89,24 @@ def test_a_rebuild_without_a_checkpoint_says_what_else_there_is(tmp_path: Path) 
     refused = empty.runmeter("rebuild", "--checkpoint", str(tmp_path / "none.rdb"))
     assert refused.returncode == 1
     assert "there is no checkpoint" in refused.stderr
+
+
+async def test_an_empty_redis_that_is_not_ours_is_filled_from_the_log(
+    kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = redis_url.removesuffix("/0") + "/7"
+    monkeypatch.setenv("RUNMETER_REDIS_URL", url)
+    monkeypatch.setenv("RUNMETER_KAFKA_BOOTSTRAP", kafka)
+    redis = Redis.from_url(url)
+    asked = argparse.Namespace(records=False, from_log=True, checkpoint=None)
+    try:
+        assert await asyncio.to_thread(rebuild.run, asked) == 0
+        assert "from its beginning" in capsys.readouterr().out
+        fences = [keys.fence(p, topic.name) for p in range(8) for topic in topics.METERED]
+        assert set(await redis.mget(fences)) == {b"0"}
+
+        with pytest.raises(StackError, match="empty it first"):
+            await asyncio.to_thread(rebuild.run, asked)
+    finally:
+        await redis.flushdb()
+        await redis.aclose()
