@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import aiohttp
+from environment import Target
 from pages.console import Console
 from playwright.async_api import expect
 from waiting import eventually
@@ -36,6 +37,17 @@ async def test_a_question_in_the_test_chat_is_answered_metered_and_charged(conso
     await console.wallet().open(about=run_id)
     await expect(console.page.get_by_test_id("entry")).to_have_count(1)
     await expect(console.page.get_by_test_id("entry")).to_contain_text("Usage")
+
+
+async def test_the_control_plane_is_up_and_tells_strangers_nothing(
+    target: Target, http: aiohttp.ClientSession
+) -> None:
+    async with http.get(f"{target.cp_url}/healthz") as answer:
+        assert answer.status == 200
+    async with http.get(f"{target.cp_url}/openapi.json") as answer:
+        assert "/api/v1/account/instances" in (await answer.json())["paths"]
+    async with http.get(f"{target.cp_url}/api/v1/account/instances") as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, "unauthorized")
 
 
 async def test_a_key_opens_the_gateway_until_it_is_revoked(

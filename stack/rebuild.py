@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         if args.from_log:
             return asyncio.run(_from_log(console))
         raise StackError(
-            "this stack's Redis is not ours: restore its own snapshot, and the workers do the rest; or empty it "
+            "this Redis is not ours: restore its own snapshot, and the workers do the rest; or empty it "
             "and take `runmeter rebuild --from-log`"
         )
     if up.running(folder) is not None:
