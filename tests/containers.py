@@ -75,6 +75,10 @@ class Embedded:
         self._loop.close()
 
 
+#: What gateways of a test show its runners.
+SERVICE_TOKEN = "a-service-token-of-many-characters"
+
+
 def environment(data_dir: Path) -> dict[str, str]:
     """Return the environment of a `runmeter` command of its own data folder.
 
@@ -82,7 +86,8 @@ def environment(data_dir: Path) -> dict[str, str]:
     and frees the usual ports, is no concern of this one's.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NICEGUI_"))}
-    return {**kept, **_ports(data_dir), "RUNMETER_DATA_DIR": str(data_dir)}
+    told = {"RUNMETER_DATA_DIR": str(data_dir), "RUNMETER_RUNNER_SERVICE_TOKENS": SERVICE_TOKEN}
+    return {**kept, **_ports(data_dir), **told}
 
 
 @cache

@@ -68,17 +68,19 @@ async def test_saving_over_somebody_elses_change_is_refused(signed_in: Page, sho
 
 async def test_an_instance_is_ended_for_good_by_its_owner(signed_in: Page, shop: Rig) -> None:
     page = signed_in
-    await page.goto(_tab(shop, "branding"))
+    instance_id = await shop.control.add_instance("Soon ended")
+    branding = f"{shop.console_url}/account/instances/{instance_id}/branding"
+    await page.goto(branding)
     await page.get_by_test_id("end-instance").click()
     await expect(page.get_by_role("dialog", name="End ")).to_contain_text("cannot be undone")
     await page.get_by_test_id("confirm").click()
     await expect(page).to_have_url(f"{shop.console_url}/account/instances")
 
     async def ended() -> bool:
-        return (await projected(shop.redis, shop.world.instance_id)).status == "ended"
+        return (await projected(shop.redis, instance_id)).status == "ended"
 
     await eventually(ended, "gateways know of the end")
-    await page.goto(_tab(shop, "branding"))
+    await page.goto(branding)
     await expect(page.get_by_test_id("save-config")).to_be_visible()
     await expect(page.get_by_test_id("end-instance")).to_have_count(0)
 

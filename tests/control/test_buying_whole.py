@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from containers import free_ports
+from containers import SERVICE_TOKEN, free_ports
 from market import Delivery, Market
 from stripe_server import signed
 from waiting import eventually
@@ -163,6 +163,7 @@ async def _gateway(market: Market, name: str) -> tuple[asyncio.subprocess.Proces
         **os.environ,
         **Layout(data_dir, known.ports, known.demo).environment(),
         "RUNMETER_GATEWAY_PORT": str(port),
+        "RUNMETER_RUNNER_SERVICE_TOKENS": SERVICE_TOKEN,
         "RUNMETER_GATEWAY_SPOOL_DIR": str(data_dir / "spool" / name),
         "RUNMETER_GATEWAY_KEY_CACHE_TTL_MS": str(KEY_CACHE_TTL_S * 1_000),
     }

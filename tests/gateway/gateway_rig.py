@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from containers import free_ports
+from containers import SERVICE_TOKEN, free_ports
 from gateway_log import PARTITIONS, EventLog, until
 from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
@@ -29,7 +29,6 @@ from stack import seed
 from stack.access import demo_access
 
 #: What gateways show runners.
-SERVICE_TOKEN = "a-service-token-of-many-characters"
 SERVICE_HEADER = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
 
 

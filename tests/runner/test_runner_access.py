@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import msgspec
 import pytest
-from gateway_rig import SERVICE_TOKEN
+from containers import SERVICE_TOKEN
 from odd_model import RunnerWithModel, text, usage
 
 from kit.service_tokens import ServiceTokens
