@@ -69,6 +69,7 @@ async def test_saving_over_somebody_elses_change_is_refused(signed_in: Page, sho
 async def test_an_instance_is_ended_for_good_by_its_owner(signed_in: Page, shop: Rig) -> None:
     page = signed_in
     instance_id = await shop.control.add_instance("Soon ended")
+    await projected(shop.redis, instance_id)
     branding = f"{shop.console_url}/account/instances/{instance_id}/branding"
     await page.goto(branding)
     await page.get_by_test_id("end-instance").click()
