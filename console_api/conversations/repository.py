@@ -43,6 +43,7 @@ async def page(
     session: AsyncSession,
     instance_id: str,
     now_ms: int,
+    *,
     after: tuple[int, str] | None,
     rating: str | None,
     limit: int,

@@ -44,13 +44,13 @@ async def page(
     rating: Rating | None,
     now_ms: int,
 ) -> ConversationPage:
-    """Return a page of an instance's conversations, the latest first; `rating`: those with an answer rated so.
+    """Return a page of an instance's conversations, the latest first. Raises `NotFound`.
 
-    Raises `NotFound`.
+    `rating`: only those with an answer rated so.
     """
     await own_instance(session, principal, instance_id)
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
-    rows = await repository.page(session, instance_id, now_ms, after, rating, limit + 1)
+    rows = await repository.page(session, instance_id, now_ms, after=after, rating=rating, limit=limit + 1)
     shown = rows[:limit]
     thumbs = await repository.thumbs(session, [row.conversation_id for row in shown])
     last = (shown[-1].last_at_ms, shown[-1].conversation_id) if len(rows) > limit else None

@@ -6,7 +6,7 @@ from environment import Target
 from playwright.async_api import Locator, Page, expect
 from waiting import eventually
 
-TABS = ("", "data", "channels", "branding", "connectors", "runs", "usage")
+TABS = ("", "data", "channels", "branding", "connectors", "runs", "conversations", "usage")
 
 
 class InstancePage:
