@@ -13,17 +13,13 @@ from playwright.async_api import Page, expect
 
 from console_api.control.directory import service as directory
 from kit.clock import now_ms
+from schemas.directory import Suspension
 
 
 @pytest.fixture
 async def signed_in(page: Page, shop: Rig) -> Page:
     await sign_in(page, shop.console_url, await shop.token())
     return page
-
-
-async def _suspended(shop: Rig, instance_id: str) -> None:
-    async with shop.control.database.writing() as session:
-        await directory.set_status(session, instance_id, "suspended", actor="test", at_ms=now_ms())
 
 
 async def test_all_is_well_until_something_is_not(signed_in: Page, shop: Rig) -> None:
@@ -55,17 +51,24 @@ async def test_all_is_well_until_something_is_not(signed_in: Page, shop: Rig) ->
     assert await axe.violations(page) == []
 
 
-@pytest.mark.parametrize(("subscription", "why"), [("paused", "still missing"), ("active", "ask them")])
-async def test_a_suspended_instance_says_why(signed_in: Page, shop: Rig, subscription: str, why: str) -> None:
-    page, instance_id = signed_in, await new_instance(shop, f"Suspended {subscription}")
+@pytest.mark.parametrize(
+    ("reason", "why", "ways"),
+    [("payment", "payment is missing", 1), ("dispute", "is disputed", 1), ("operator", "Ask them", 0)],
+)
+async def test_a_suspended_instance_says_why(
+    signed_in: Page, shop: Rig, reason: Suspension, why: str, ways: int
+) -> None:
+    page, instance_id = signed_in, await new_instance(shop, f"Suspended {reason}")
     async with shop.control.database.writing() as session:
-        session.add(await subscription_row(session, shop, instance_id, subscription))
-    await _suspended(shop, instance_id)
+        await directory.set_status(
+            session, instance_id, "suspended", actor="test", at_ms=now_ms(), why=reason
+        )
     await page.goto(f"{shop.console_url}/account/instances/{instance_id}")
     # Gateways, and with them the page, are told by the relay; the card looks again by itself.
     trouble = page.get_by_test_id("trouble")
     await expect(trouble).to_contain_text("The instance is suspended", timeout=60_000)
     await expect(trouble).to_contain_text(why)
+    await expect(trouble.get_by_role("link", name="Orders & billing")).to_have_count(ways)
 
 
 async def test_caps_say_what_was_used_of_them(signed_in: Page, shop: Rig) -> None:

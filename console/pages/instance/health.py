@@ -11,7 +11,7 @@ from msgspec import Struct
 from console.api import ApiError, NotOffered
 from console.calls import connectors, instances, knowledge, shop
 from console.calls.connectors import ConnectorList
-from console.calls.instances import Instance
+from console.calls.instances import Instance, Suspension
 from console.calls.knowledge import SourcePage
 from console.calls.shop import Subscription
 from console.components.button import link_button
@@ -24,6 +24,11 @@ Value = TypeVar("Value")
 
 _EVERY_S = 30.0
 _ORDERS = "/account/orders"
+_SUSPENDED: dict[Suspension, str] = {
+    "payment": "Its payment is missing. It runs again as soon as that has arrived.",
+    "dispute": "Its payment is disputed. It runs again when the dispute is settled for the seller.",
+    "operator": "Whoever runs this service suspended it. Ask them what it takes.",
+}
 #: So many names; of further ones only how many.
 _NAMED = 3
 
@@ -95,16 +100,15 @@ def _found(answer: Value | BaseException, what: str, unknown: list[Trouble]) -> 
 
 def _standing(instance: Instance | None, own: Sequence[Subscription]) -> Iterable[Trouble]:
     """Say what is wrong with the instance itself, and with what pays for it."""
-    stands = {one.status for one in own}
     if instance is not None and instance.status == "ended":
         yield Trouble("The instance has ended", "Buy a new one to go on.", "Buy", "/account/buy")
     elif instance is not None and instance.status == "suspended":
-        if "paused" in stands:
-            why = "Its payment is still missing. It runs again as soon as that has arrived."
-        else:
-            why = "A payment was returned, or whoever runs this service suspended it: ask them."
-        yield Trouble("The instance is suspended: it answers nobody", why, "Orders & billing", _ORDERS)
-    elif "past_due" in stands:
+        reasons = instance.suspended_for or ("operator",)
+        why = " ".join(_SUSPENDED[reason] for reason in reasons)
+        money = reasons != ("operator",)
+        title = "The instance is suspended: it answers nobody"
+        yield Trouble(title, why, "Orders & billing" if money else "", _ORDERS if money else "")
+    elif any(one.status == "past_due" for one in own):
         why = "The instance is suspended if it does not arrive in time."
         yield Trouble("A payment for this instance is missing", why, "Orders & billing", _ORDERS)
 
