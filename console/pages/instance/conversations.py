@@ -8,6 +8,7 @@ from console.components import states
 from console.components.button import Button
 from console.components.dialog import confirmed
 from console.components.fields import Segments
+from console.components.icon import icon
 from console.components.loaded import attempt
 from console.components.paged import Paged
 from console.components.table import Column, table
@@ -17,8 +18,7 @@ from console.pages.instance.transcript import TranscriptDialog
 from console.pages.signed_in import card_head
 
 _RATINGS = {"": "All", "down": "Disliked", "up": "Liked"}
-#: Beside the sign: a screen reader has no other word for it, nor has a font without it.
-_THUMBS = (("thumbs_up", "\N{THUMBS UP SIGN}", "liked"), ("thumbs_down", "\N{THUMBS DOWN SIGN}", "disliked"))
+_THUMBS = (("thumbs_up", "thumb_up", "liked"), ("thumbs_down", "thumb_down", "disliked"))
 
 
 def draw(context: InstanceContext) -> None:
@@ -75,9 +75,10 @@ class _Conversations:
 
     def _thumbs(self, one: Conversation) -> None:
         with box("div", "rm-row"):
-            for field, sign, word in _THUMBS:
+            for field, symbol, word in _THUMBS:
                 if count := getattr(one, field):
-                    Text("span", f"{sign} {count} {word}", "rm-small", testid=field.replace("_", "-"))
+                    icon(symbol)
+                    Text("span", f"{count} {word}", "rm-small", testid=field.replace("_", "-"))
             if not one.thumbs_up and not one.thumbs_down:
                 Text("span", "\u2013", "rm-muted")
 

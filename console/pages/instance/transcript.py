@@ -6,13 +6,14 @@ from console.calls import conversations as calls
 from console.calls.conversations import Citation, Conversation, Feedback, Transcript, Turn
 from console.components.button import Button
 from console.components.dialog import dialog
+from console.components.icon import icon
 from console.components.loaded import Loaded
 from console.components.runs_table import run_path
 from console.components.status import StatusBadge
 from console.components.text import Text, box, link, when
 from console.pages.instance.context import InstanceContext
 
-_RATED = {"up": "\N{THUMBS UP SIGN} Liked", "down": "\N{THUMBS DOWN SIGN} Disliked"}
+_RATED = {"up": ("thumb_up", "Liked"), "down": ("thumb_down", "Disliked")}
 
 
 class TranscriptDialog:
@@ -69,8 +70,10 @@ def _draw_words(who: str, words: str, classes: str) -> None:
 
 def _draw_feedback(feedback: Feedback) -> None:
     tone = "good" if feedback.rating == "up" else "bad"
+    symbol, word = _RATED[feedback.rating]
     with box("div", f"rm-note rm-note--{tone}", testid="feedback"):
-        Text("strong", _RATED[feedback.rating])
+        icon(symbol)
+        Text("strong", word)
         if feedback.comment:
             Text("span", feedback.comment).style("white-space:pre-wrap;overflow-wrap:anywhere")
 
