@@ -8,9 +8,9 @@ import aiohttp
 from pages.console import Console, Visit
 from pages.instance import InstancePage
 from playwright.async_api import expect
+from waiting import eventually
 
-OWNER, ORG = "grace@example.com", "Second company"
-OPERATOR = "olga@example.com"
+OWNER = "grace@example.com"
 
 
 async def _instance(console: Console) -> InstancePage:
@@ -35,37 +35,19 @@ async def test_a_cap_is_reached_and_taken_away(visitor: Visit, http: aiohttp.Cli
         async with http.post(f"{console.target.gateway_url}/v1/runs", json=body, headers=headers) as answer:
             return answer.status, str((await answer.json()).get("code", ""))
 
-    assert await run() == (200, "")
+    async def answers(status: int, code: str = "") -> None:
+        # Gateways are told of limits within a second, which may be one after the visitor was.
+        async def answered() -> bool:
+            return await run() == (status, code)
+
+        await eventually(answered, f"a run is answered with {status} {code}")
+
+    await answers(200)
     await instance.limit("Credits a day", "0.000001")
-    status, code = await run()
-    assert (status, code) == (402, "insufficient_credits")
+    await answers(402, "insufficient_credits")
     refused = await instance.ask_and_be_refused("Hello?")
     await expect(refused).to_contain_text("raise the instance's daily cap")
 
     await instance.limit("Credits a day", "")
-    assert await run() == (200, "")
+    await answers(200)
     await instance.revoke_key(name)
-
-
-async def test_a_wallet_runs_dry_and_a_pack_of_credits_helps(visitor: Visit) -> None:
-    console = await visitor(OWNER)
-    instance = await _instance(console)
-    desk = await visitor(OPERATOR)
-    await desk.grants().void_all_of(ORG)
-
-    await instance.tab("")
-    banner = console.page.get_by_test_id("out-of-credits")
-    await expect(banner).to_be_visible()
-    refused = await instance.ask_and_be_refused("Hello?")
-    await expect(refused).to_contain_text("top up the wallet")
-
-    await instance.tab("")
-    await banner.get_by_role("link", name="Add credits").click()
-    await console.page.wait_for_url("**/account/buy?kind=credits")
-    await console.shop().buy("1,000 credits", kind="credits")
-
-    await instance.tab("")
-    await instance.is_live()
-    await expect(banner).to_be_hidden()
-    assert await (await instance.ask("Hello again?")).inner_text()
-    assert console.errors == []
