@@ -23,12 +23,7 @@ async def test_a_question_in_the_test_chat_is_answered_metered_and_charged(conso
     await expect(console.page.get_by_test_id("chat-facts").last).to_contain_text("credits")
     async with console.page.expect_navigation():
         # The tile moved first, on the page that was open all the time.
-        await console.page.wait_for_function(
-            "(before) => { const text = document.querySelector('[data-testid=tokens-in]').innerText;"
-            " return Number(text.replace(/,/g, '').replace('M', 'e6')) > before; }",
-            arg=before,
-            timeout=60_000,
-        )
+        await instance.moves("tokens-in", before)
         assert await console.page.evaluate("window.neverReloaded")
         await console.page.get_by_role("link", name="See the run").click()
 
@@ -48,6 +43,28 @@ async def test_the_control_plane_is_up_and_tells_strangers_nothing(
         assert "/api/v1/account/instances" in (await answer.json())["paths"]
     async with http.get(f"{target.cp_url}/api/v1/account/instances") as answer:
         assert (answer.status, (await answer.json())["code"]) == (401, "unauthorized")
+
+
+async def test_a_run_of_code_elsewhere_moves_the_figures_of_an_open_page(
+    console: Console, http: aiohttp.ClientSession
+) -> None:
+    instance = await console.first_instance()
+    name = f"Elsewhere {uuid4().hex[:6]}"
+    headers = {"X-API-Key": await instance.create_key(name)}
+    await instance.tab("")
+    await instance.is_live()
+    figures = ("runs", "tokens-in", "tokens-out", "credits-used")
+    before = {figure: await instance.figure(figure) for figure in figures}
+    await console.page.evaluate("window.neverReloaded = true")
+
+    url, body = f"{console.target.gateway_url}/v1/runs", {"input": "Hello from elsewhere"}
+    async with http.post(url, json=body, headers=headers) as answer:
+        assert answer.status == 200
+
+    for figure in figures:
+        await instance.moves(figure, before[figure])
+    assert await console.page.evaluate("window.neverReloaded")
+    await instance.revoke_key(name)
 
 
 async def test_a_key_opens_the_gateway_until_it_is_revoked(

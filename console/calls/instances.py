@@ -12,6 +12,7 @@ from console.calls.totals import Totals
 from console.visitor import Visitor, part, plain
 
 InstanceStatus = Literal["provisioning", "active", "suspended", "ended"]
+Suspension = Literal["operator", "payment", "dispute"]
 
 
 class SparkPoint(Struct, frozen=True):
@@ -34,6 +35,7 @@ class Instance(Struct, frozen=True):
     totals: Totals
     last_hour: tuple[SparkPoint, ...]
     credits_left_micro: int
+    suspended_for: tuple[Suspension, ...] = ()
 
 
 class InstancePage(Struct, frozen=True):

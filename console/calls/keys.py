@@ -33,6 +33,17 @@ class ShownKey(Key, frozen=True, kw_only=True):
     key: str
 
 
+class BlockedOrigin(Struct, frozen=True):
+    """A page that a widget's key does not name, and how often it tried in the last seven days."""
+
+    origin: str
+    tries: int
+
+
+class _Blocked(Struct, frozen=True):
+    origins: tuple[BlockedOrigin, ...]
+
+
 class KeyPage(Struct, frozen=True):
     api_keys: tuple[Key, ...]
     next_cursor: str | None
@@ -67,6 +78,16 @@ async def create(
         "expires_at_ms": expires_at_ms,
     }
     return await visitor.post(_path(instance_id), ShownKey, body)
+
+
+async def allow_origins(visitor: Visitor, instance_id: str, key_id: str, origins: tuple[str, ...]) -> None:
+    """Let a widget's key open on these pages, and no others."""
+    await visitor.call(Call("PATCH", _path(instance_id, key_id), body={"allowed_origins": origins}))
+
+
+async def blocked_origins(visitor: Visitor, instance_id: str, key_id: str) -> tuple[BlockedOrigin, ...]:
+    """Return the pages that tried a widget's key in vain, the most frequent first."""
+    return (await visitor.get(f"{_path(instance_id, key_id)}/blocked_origins", _Blocked)).origins
 
 
 async def rotate(visitor: Visitor, instance_id: str, key_id: str, grace_s: int) -> ShownKey:

@@ -16,35 +16,45 @@ class Incomplete(ValueError):
 
 
 class SchemaForm:
-    """Fields of an object. `secret`: nothing is shown of what is set, and empty keeps it."""
+    """Fields of an object. `kept`: it is set already, and a form left as it was drawn keeps it.
+
+    Of what is `secret`, and of what the API keeps in another shape than it takes, nothing is shown then.
+    """
 
     def __init__(
         self, schema: Schema, values: dict[str, Any], *, secret: bool = False, kept: bool = False
     ) -> None:
         self._secret = secret
-        self._kept = kept
         self._required = set(schema.get("required", ()))
+        self._hidden = kept and (secret or bool(self._required - values.keys()))
         definitions = schema.get("$defs", {})
         self._parts = {
             name: _resolved(part, definitions) for name, part in schema.get("properties", {}).items()
         }
-        self._fields = {name: self._draw(name, part, values.get(name)) for name, part in self._parts.items()}
+        shown = {} if self._hidden else values
+        self._fields = {name: self._draw(name, part, shown.get(name)) for name, part in self._parts.items()}
+        self._drawn = self._filled()
 
     @property
     def empty(self) -> bool:
         return not self._parts
 
-    def values(self) -> dict[str, Any]:
-        """Return what was filled in. Raises `Incomplete`."""
+    def values(self) -> dict[str, Any] | None:
+        """Return what was filled in; `None` to keep what is set and not shown. Raises `Incomplete`."""
+        if self._hidden and self._filled() == self._drawn:
+            return None
         found = {
             name: value for name, part in self._parts.items() if (value := self._read(name, part)) is not None
         }
-        if self._secret and self._kept and not found:
-            return {}
-        missing = [self._label(name) for name in self._required - found.keys()]
+        # It replaces what is set: of a choice that is not made nobody knows whether the default is meant.
+        chosen = {name for name, part in self._parts.items() if self._hidden and part.get("enum")}
+        missing = [self._label(name) for name in (self._required | chosen) - found.keys()]
         if missing:
             raise Incomplete(f"Fill in: {', '.join(sorted(missing))}.")
         return found
+
+    def _filled(self) -> dict[str, Any]:
+        return {name: field.value for name, field in self._fields.items()}
 
     def _label(self, name: str) -> str:
         return str(self._parts[name].get("title") or name.replace("_", " ").capitalize())
@@ -52,11 +62,12 @@ class SchemaForm:
     def _draw(self, name: str, part: Schema, value: Any) -> Any:  # noqa: PLR0911 - one per kind of field
         title = str(part.get("title") or name.replace("_", " ").capitalize())
         label = title if name in self._required else f"{title} (optional)"
-        hint = str(part.get("description", ""))
-        value = part.get("default") if value is None else value
+        hint = "Leave empty to keep what is set." if self._hidden else str(part.get("description", ""))
+        value = part.get("default") if value is None and not self._hidden else value
         kind = part.get("type")
         if options := part.get("enum"):
-            return choice(label, [str(option) for option in options], value or options[0], hint=hint)
+            first = None if self._hidden else value or options[0]
+            return choice(label, [str(option) for option in options], first, hint=hint)
         if kind == "boolean":
             return switch(title, bool(value), hint=hint)
         if kind in ("integer", "number"):
@@ -65,8 +76,7 @@ class SchemaForm:
             )
         longest = int(part.get("maxLength", 100_000))
         if self._secret:
-            kept = "Leave empty to keep what is set." if self._kept else hint
-            return text_field(label, hint=kept, kind="password", longest=longest)
+            return text_field(label, hint=hint, kind="password", longest=longest)
         if _is_list(part):
             return text_field(
                 label,

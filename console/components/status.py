@@ -18,6 +18,7 @@ _TONES = {
         "up_to_date",
         "in_force",
         "sent",
+        "well",
     ),
     "warn": (
         "provisioning",
@@ -62,6 +63,7 @@ _WORDS = {
     "past_due": "Payment missing",
     "nobody": "Nobody reads",
     "dead": "Given up",
+    "well": "All is well",
 }
 
 

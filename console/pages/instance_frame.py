@@ -18,7 +18,7 @@ from console.components.status import StatusBadge
 from console.components.text import Text, box, link
 from console.models import LiveWindow
 from console.pages.frame import frame
-from console.pages.instance import branding, channels, connectors, data, overview, runs, usage
+from console.pages.instance import branding, channels, connectors, conversations, data, overview, runs, usage
 from console.pages.instance.chat import ChatDrawer
 from console.pages.instance.context import InstanceContext, instance_path
 from console.pages.signed_in import to_sign_in
@@ -31,6 +31,8 @@ class _Tab:
     name: str
     draw: Callable[[InstanceContext], None]
     live: bool = False
+    #: Whether it stands among the tabs; if not, Overview leads there.
+    listed: bool = True
 
 
 TABS: dict[str, _Tab] = {
@@ -40,6 +42,7 @@ TABS: dict[str, _Tab] = {
     "branding": _Tab("Branding", branding.draw),
     "connectors": _Tab("Connectors", connectors.draw),
     "runs": _Tab("Runs", runs.draw),
+    "conversations": _Tab("Conversations", conversations.draw, listed=False),
     "usage": _Tab("Usage & limits", usage.draw, live=True),
 }
 
@@ -103,6 +106,8 @@ def _heading(instance: Instance, *, live: bool) -> None:
 def _tabs(instance_id: str, here: str) -> None:
     with box("nav", "rm-tabs").props('aria-label="Instance"'):
         for key, tab in TABS.items():
+            if not tab.listed:
+                continue
             element = link(tab.name, instance_path(instance_id, key))
             if key == here:
                 element.props["aria-current"] = "page"

@@ -11,6 +11,7 @@ from console_api.control.plane import ControlDep, ReadDep, WriteDep
 from console_api.conversations import service
 from console_api.conversations.models import ConversationPage, Transcript
 from console_api.conversations.running import ConversationsDep
+from schemas.conversations import Rating
 
 router = APIRouter(prefix="/api/v1/instances/{instance_id}", tags=["conversations"])
 
@@ -28,9 +29,17 @@ async def conversations(
     principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
+    rating: Annotated[Rating | None, Query(description="Only those with an answer rated so")] = None,
 ) -> ConversationPage:
     return await service.page(
-        session, known, principal, instance_id, limit=limit, cursor=cursor, now_ms=control.clock()
+        session,
+        known,
+        principal,
+        instance_id,
+        limit=limit,
+        cursor=cursor,
+        rating=rating,
+        now_ms=control.clock(),
     )
 
 

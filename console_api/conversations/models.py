@@ -14,6 +14,8 @@ class ConversationView(BaseModel):
     channel: str = Field(examples=["widget"])
     title: str = Field(description="How the first question begins")
     turns: int
+    thumbs_up: int = Field(description="Answers that somebody liked")
+    thumbs_down: int = Field(description="Answers that somebody disliked")
     first_at_ms: int
     last_at_ms: int
     expires_at_ms: int = Field(description="When it is deleted by itself")

@@ -12,6 +12,8 @@ from console_api.database.statements import insert_if_new
 from console_api.database.tables import Conversation, Instance, Turn
 
 MAX_TURNS = 500
+#: How many answers were rated so, by conversation and rating.
+Thumbs = dict[tuple[str, str], int]
 
 
 async def instance_is(session: AsyncSession, tenant_id: str, org_id: str, instance_id: str) -> bool:
@@ -38,7 +40,13 @@ async def conversation(
 
 
 async def page(
-    session: AsyncSession, instance_id: str, now_ms: int, after: tuple[int, str] | None, limit: int
+    session: AsyncSession,
+    instance_id: str,
+    now_ms: int,
+    *,
+    after: tuple[int, str] | None,
+    rating: str | None,
+    limit: int,
 ) -> Sequence[Conversation]:
     """Return an instance's conversations, the latest first, after a place in that order."""
     query = select(Conversation).where(
@@ -46,6 +54,9 @@ async def page(
     )
     if after is not None:
         query = query.where(tuple_(Conversation.last_at_ms, Conversation.conversation_id) < after)
+    if rating is not None:
+        rated = (Turn.conversation_id == Conversation.conversation_id, Turn.rating == rating)
+        query = query.where(select(Turn.run_id).where(*rated).exists())
     order = (Conversation.last_at_ms.desc(), Conversation.conversation_id.desc())
     return (await session.scalars(query.order_by(*order).limit(limit))).all()
 
@@ -59,6 +70,16 @@ async def turns(session: AsyncSession, conversation_id: str) -> Sequence[Turn]:
         .limit(MAX_TURNS)
     )
     return (await session.scalars(query)).all()
+
+
+async def thumbs(session: AsyncSession, conversation_ids: Sequence[str]) -> Thumbs:
+    """Return how often answers of some conversations were rated; what nobody rated is not there."""
+    query = (
+        select(Turn.conversation_id, Turn.rating, func.count())
+        .where(Turn.conversation_id.in_(conversation_ids), Turn.rating != "")
+        .group_by(Turn.conversation_id, Turn.rating)
+    )
+    return {(whose, rating): count for whose, rating, count in (await session.execute(query)).all()}
 
 
 async def delete_turns(session: AsyncSession, conversation_id: str) -> None:

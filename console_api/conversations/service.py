@@ -41,16 +41,21 @@ async def page(
     *,
     limit: int,
     cursor: str | None,
+    rating: Rating | None,
     now_ms: int,
 ) -> ConversationPage:
-    """Return a page of an instance's conversations, the latest first. Raises `NotFound`."""
+    """Return a page of an instance's conversations, the latest first. Raises `NotFound`.
+
+    `rating`: only those with an answer rated so.
+    """
     await own_instance(session, principal, instance_id)
     after = cursors.decode(cursor, tuple[int, str]) if cursor else None
-    rows = await repository.page(session, instance_id, now_ms, after, limit + 1)
+    rows = await repository.page(session, instance_id, now_ms, after=after, rating=rating, limit=limit + 1)
     shown = rows[:limit]
+    thumbs = await repository.thumbs(session, [row.conversation_id for row in shown])
     last = (shown[-1].last_at_ms, shown[-1].conversation_id) if len(rows) > limit else None
     return ConversationPage(
-        conversations=[_view(row) for row in shown],
+        conversations=[_view(row, thumbs) for row in shown],
         next_cursor=cursors.encode(last) if last else None,
         retention_days=conversations.settings.retention_days,
     )
@@ -63,7 +68,8 @@ async def one(
     await own_instance(session, principal, instance_id)
     row = await _conversation(session, instance_id, conversation_id, now_ms)
     said = await repository.turns(session, conversation_id)
-    return Transcript(**_view(row).model_dump(), transcript=[_turn(turn) for turn in said])
+    thumbs = await repository.thumbs(session, [conversation_id])
+    return Transcript(**_view(row, thumbs).model_dump(), transcript=[_turn(turn) for turn in said])
 
 
 async def delete(
@@ -112,9 +118,17 @@ async def _conversation(
     return row
 
 
-def _view(row: Conversation) -> ConversationView:
-    return ConversationView.model_validate(
-        {name: getattr(row, name) for name in ConversationView.model_fields}
+def _view(row: Conversation, thumbs: repository.Thumbs) -> ConversationView:
+    return ConversationView(
+        conversation_id=row.conversation_id,
+        channel=row.channel,
+        title=row.title,
+        turns=row.turns,
+        thumbs_up=thumbs.get((row.conversation_id, "up"), 0),
+        thumbs_down=thumbs.get((row.conversation_id, "down"), 0),
+        first_at_ms=row.first_at_ms,
+        last_at_ms=row.last_at_ms,
+        expires_at_ms=row.expires_at_ms,
     )
 
 

@@ -6,7 +6,7 @@ from environment import Target
 from playwright.async_api import Locator, Page, expect
 from waiting import eventually
 
-TABS = ("", "data", "channels", "branding", "connectors", "runs", "usage")
+TABS = ("", "data", "channels", "branding", "connectors", "runs", "conversations", "usage")
 
 
 class InstancePage:
@@ -29,6 +29,16 @@ class InstancePage:
         tile = self.page.get_by_test_id(testid)
         await expect(tile).not_to_have_text("\u2013")
         return float((await tile.inner_text()).replace(",", "").replace("M", "e6"))
+
+    async def moves(self, testid: str, before: float) -> None:
+        """Wait until a live figure is more than before."""
+        await self.page.wait_for_function(
+            "([testid, before]) => {"
+            " const text = document.querySelector(`[data-testid=${testid}]`).innerText;"
+            " return Number(text.replace(/,/g, '').replace('M', 'e6')) > before; }",
+            arg=[testid, before],
+            timeout=60_000,
+        )
 
     async def ask(self, question: str) -> Locator:
         """Ask in the test chat; return the answer, once its run has ended."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import console_world
 import control_world
-from browser_stack import console_process
+from browser_stack import console_process, free_port
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_stack import serving
 from pydantic import SecretStr
@@ -138,8 +138,16 @@ async def rig(
     *,
     gateway_url: str = "http://127.0.0.1:9",
     settings: dict[str, str] | None = None,
+    stripe: StripeSettings | None = None,
 ) -> AsyncIterator[Rig]:
     """Serve an org of its own until the block ends."""
+    port = free_port()  # buyers come back to it
+    payments = PaymentsConfig(
+        WebhookSettings(),
+        stripe or StripeSettings(),
+        SaleorSettings(),
+        PaymentsSettings(dummy=True, return_url=f"http://127.0.0.1:{port}/account/orders"),
+    )
     database = connect(DatabaseSettings(), data_dir)
     await migrate(database)
     control = await control_world.World.create(database)
@@ -150,9 +158,12 @@ async def rig(
     await _stock(database, control.tenant_id)
     try:
         async with (
-            serving(_config(data_dir, redis_url, clickhouse)) as api_url,
+            serving(_config(data_dir, redis_url, clickhouse, payments)) as api_url,
             console_process(
-                api_url, data_dir, settings={"RUNMETER_CONSOLE_GATEWAY_URL": gateway_url, **(settings or {})}
+                api_url,
+                data_dir,
+                settings={"RUNMETER_CONSOLE_GATEWAY_URL": gateway_url, **(settings or {})},
+                port=port,
             ) as console_url,
         ):
             yield Rig(console_url, api_url, control, world, warehouse, redis)
@@ -162,7 +173,9 @@ async def rig(
         await database.close()
 
 
-def _config(data_dir: Path, redis_url: str, clickhouse: ClickHouseSettings) -> Config:
+def _config(
+    data_dir: Path, redis_url: str, clickhouse: ClickHouseSettings, payments: PaymentsConfig
+) -> Config:
     return Config(
         api=ConsoleApiSettings(live_interval_ms=50, live_heartbeat_s=1, live_max_lifetime_s=60),
         redis=RedisSettings(url=redis_url),
@@ -179,9 +192,7 @@ def _config(data_dir: Path, redis_url: str, clickhouse: ClickHouseSettings) -> C
         knowledge=KnowledgeConfig(KnowledgeSettings(), EmbeddingSettings(), data_dir),
         # Third parties of tests are on this machine.
         connectors=ConnectorSettings(private_hosts="127.0.0.1"),
-        payments=PaymentsConfig(
-            WebhookSettings(), StripeSettings(), SaleorSettings(), PaymentsSettings(dummy=True)
-        ),
+        payments=payments,
     )
 
 

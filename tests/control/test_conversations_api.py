@@ -108,6 +108,27 @@ async def test_feedback_finds_its_turn_even_if_it_comes_first(api: Api, world: W
     assert shown["feedback"] == {"rating": "down", "comment": "Wrong", "at_ms": NOW + 5_000}
 
 
+async def test_what_was_disliked_is_counted_and_found(api: Api, world: World) -> None:
+    ear = intake(world)
+    await ear.take([turn(world, f"run_{n}", f"conv_{n}", started_at_ms=NOW + n) for n in range(4)])
+    await ear.take([turn(world, "run_5", "conv_1", started_at_ms=NOW + 9)])
+    rated = {"run_0": "up", "run_1": "down", "run_3": "down", "run_5": "up"}
+    await ear.take([feedback(world, run_id, rating) for run_id, rating in rated.items()])
+
+    shown = (await api("GET", at(world))).body["conversations"]
+    assert [(one["title"], one["thumbs_up"], one["thumbs_down"]) for one in shown] == [
+        ("Question run_1", 1, 1),
+        ("Question run_3", 0, 1),
+        ("Question run_2", 0, 0),
+        ("Question run_0", 1, 0),
+    ]
+    first = (await api("GET", at(world, "?rating=down&limit=1"))).body
+    rest = (await api("GET", at(world, f"?rating=down&limit=1&cursor={first['next_cursor']}"))).body
+    found = [one["title"] for page in (first, rest) for one in page["conversations"]]
+    assert (found, rest["next_cursor"]) == (["Question run_1", "Question run_3"], None)
+    assert (await api("GET", at(world, "?rating=meh"))).status == 422
+
+
 async def test_nobody_rates_anothers_answer(world: World) -> None:
     ear = intake(world)
     await ear.take([turn(world, "run_1")])

@@ -21,6 +21,7 @@ from console.components.table import Column, table
 from console.components.text import Text, box, when
 from console.pages.instance import snippets
 from console.pages.instance.context import InstanceContext
+from console.pages.instance.origins import ORIGINS_HINT, Origins, given
 from console.pages.signed_in import card_head
 
 _KINDS = {"secret": "API key", "mcp": "MCP key", "widget": "Widget key"}
@@ -96,9 +97,7 @@ class _Channels:
                 with box("div", "rm-row"):
                     Button("Rotate", lambda: self._rotate(key), look="secondary", small=True)
                     Button("Revoke", lambda: self._revoke(key), look="ghost", small=True)
-            with box("p", "rm-small"):
-                Text("span", "Opens on ", "rm-muted")
-                Text("span", ", ".join(key.allowed_origins), "rm-mono", testid="origins")
+            Origins(self._context, key, self._loaded.refresh)
             kept = dict(self._context.visitor.storage.get(WIDGET_KEYS) or {}).get(
                 self._context.instance_id, ""
             )
@@ -162,7 +161,7 @@ class _Channels:
             name = text_field("Name", "Website", longest=100, testid="widget-name")
             origins = text_field(
                 "Allowed origins",
-                hint="One per line, such as https://shop.example.com. http is for localhost only.",
+                hint=ORIGINS_HINT,
                 lines=3,
                 longest=4000,
                 placeholder="https://shop.example.com",
@@ -170,8 +169,8 @@ class _Channels:
             )
 
             async def add() -> None:
-                given = tuple(str(origins.value or "").replace(",", " ").split())
-                await self._create(asked, "widget", str(name.value or "").strip() or "Website", given, 0)
+                pages = given(origins.value)
+                await self._create(asked, "widget", str(name.value or "").strip() or "Website", pages, 0)
 
             with box("div", "rm-dialog__foot"):
                 Button("Cancel", asked.close, look="secondary")

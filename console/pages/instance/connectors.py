@@ -116,8 +116,9 @@ class _Connectors:
         title = connector.name if connector else f"Connect {kind.title}"
         with dialog(title, kind.description, wide=True) as asked:
             name = text_field("Name", connector.name if connector else kind.title, longest=100)
-            settings = SchemaForm(kind.settings_schema, connector.settings if connector else {})
-            credentials = SchemaForm(kind.credentials_schema, {}, secret=True, kept=connector is not None)
+            known, kept = connector.settings if connector else {}, connector is not None
+            settings = SchemaForm(kind.settings_schema, known, kept=kept)
+            credentials = SchemaForm(kind.credentials_schema, {}, secret=True, kept=kept)
             visitors = switch(
                 "Visitors of your pages may use it",
                 connector.for_visitors if connector else kind.for_visitors,
@@ -152,9 +153,8 @@ class _Connectors:
         if connector is None:
             await calls.create(context.visitor, context.instance_id, kind=kind.kind, **wanted)
             return
-        if not wanted["credentials"]:
-            wanted.pop("credentials")
-        await calls.change(context.visitor, context.instance_id, connector.connector_id, **wanted)
+        changed = {name: value for name, value in wanted.items() if value is not None}
+        await calls.change(context.visitor, context.instance_id, connector.connector_id, **changed)
 
     async def _switch(self, connector: Connector) -> None:
         context = self._context

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from console.api import Stale
+import asyncio
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from console.api import ApiError, Stale
 from console.calls import instances as calls
+from console.calls import usage
 from console.calls.instances import Configuration, PlanLimits
 from console.components.button import Button
 from console.components.fields import number_field, switch
@@ -14,6 +20,13 @@ from console.pages.instance.context import InstanceContext
 from console.pages.signed_in import card_head
 
 _MICRO = 1_000_000
+
+
+class _Used(Struct, frozen=True):
+    """Credits used in the day and the month of now, which caps count in UTC."""
+
+    day_micro: int
+    month_micro: int
 
 
 def draw(context: InstanceContext) -> None:
@@ -28,12 +41,16 @@ class _Limits:
         self._etag = ""
         self._loaded = Loaded(self._load, self._draw, "limits", count=5)
 
-    async def _load(self) -> Configuration:
-        found, self._etag = await calls.configuration(self._context.visitor, self._context.instance_id)
-        return found
+    async def _load(self) -> tuple[Configuration, _Used | None]:
+        context = self._context
+        (found, self._etag), used = await asyncio.gather(
+            calls.configuration(context.visitor, context.instance_id), _used(context)
+        )
+        return found, used
 
-    def _draw(self, config: Configuration) -> None:
-        self._config = config
+    def _draw(self, found: tuple[Configuration, _Used | None]) -> None:
+        self._config, used = found
+        config = self._config
         own, plan, shown = config.limits, config.plan.limits, self._context.locale
         with box("section", "rm-card", testid="limits"):
             with card_head("Limits", "Yours tighten the plan's; empty leaves it to the plan."):
@@ -47,14 +64,16 @@ class _Limits:
                     self._daily = number_field(
                         "Credits a day",
                         own.daily_cap_micro / _MICRO or None,
-                        hint=_plan_says(plan.daily_cap_micro, shown, money=True),
+                        hint=_plan_says(plan.daily_cap_micro, shown, money=True)
+                        + (f" Used today: {shown.credits(used.day_micro)}." if used else ""),
                         step=1,
                         testid="daily-cap",
                     )
                     self._monthly = number_field(
                         "Credits a month",
                         own.monthly_cap_micro / _MICRO or None,
-                        hint=_plan_says(plan.monthly_cap_micro, shown, money=True),
+                        hint=_plan_says(plan.monthly_cap_micro, shown, money=True)
+                        + (f" Used this month: {shown.credits(used.month_micro)}." if used else ""),
                     )
                     self._requests = number_field(
                         "Requests a minute",
@@ -100,6 +119,30 @@ class _Limits:
             raise Stale(
                 error.status, error.code, "Somebody else saved in the meantime; the form now shows theirs."
             ) from error
+
+
+async def _used(context: InstanceContext) -> _Used | None:
+    """Return what was used; `None` while history cannot be asked: limits can be set without it."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        found = await usage.usage(
+            context.visitor,
+            context.instance_id,
+            start=str(_ms(today.replace(day=1))),
+            to="",
+            window="day",
+            group_by="none",
+            tz="UTC",
+        )
+    except ApiError:
+        return None
+    days = [point for series in found.series for point in series.points]
+    used_today = sum(point.credits_micro for point in days if point.start_ms >= _ms(today))
+    return _Used(used_today, found.totals.credits_micro)
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _micro(credits: float | None) -> int:
