@@ -119,7 +119,12 @@ async def _give_credits(work: _Work) -> str:
     row = await subscriptions.of_order(session, order.order_id)
     if row is not None and plan.allowance is not None:
         await credits.issue_due(
-            session, row.subscription_id, plan.allowance, periods.grantable(row, work.now_ms), actor=ACTOR
+            session,
+            row.subscription_id,
+            plan.allowance,
+            periods.grantable(row, work.now_ms),
+            actor=ACTOR,
+            now_ms=work.now_ms,
         )
     await returns.settle_order(session, order, work.now_ms)
     return "key" if product.kind == "agent" else "active"

@@ -186,7 +186,7 @@ async def settle(session: AsyncSession, row: Subscription, now_ms: int) -> None:
     plan = await session.get(Plan, row.plan_id)
     if plan is not None and plan.allowance is not None:
         due = periods.grantable(row, now_ms)
-        await credits.issue_due(session, row.subscription_id, plan.allowance, due, actor=ACTOR)
+        await credits.issue_due(session, row.subscription_id, plan.allowance, due, actor=ACTOR, now_ms=now_ms)
 
 
 async def _recovered(session: AsyncSession, row: Subscription, now_ms: int) -> None:

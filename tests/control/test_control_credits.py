@@ -59,8 +59,9 @@ async def test_a_subscription_gives_once_a_period(world: World) -> None:
 
     async def due(days: int) -> int:
         async with world.database.writing() as session:
+            until_ms = start + days * DAY_MS
             return await credits.issue_due(
-                session, subscription_id, allowance, start + days * DAY_MS, actor="renewals"
+                session, subscription_id, allowance, until_ms, actor="renewals", now_ms=until_ms
             )
 
     assert [await due(days) for days in (0, 0, 10, 28, 28, 10, 60)] == [1, 0, 0, 1, 0, 0, 1]

@@ -58,7 +58,13 @@ async def issue(
 
 
 async def issue_due(
-    session: AsyncSession, subscription_id: str, allowance: Allowance, until_ms: int, *, actor: str
+    session: AsyncSession,
+    subscription_id: str,
+    allowance: Allowance,
+    until_ms: int,
+    *,
+    actor: str,
+    now_ms: int,
 ) -> int:
     """Give what a subscription's periods up to `until_ms` are due; return how many grants were new.
 
@@ -74,12 +80,12 @@ async def issue_due(
         return 0
     given = 0
     for grant in plans.grants_due(span, allowance, row.granted_until_ms, until_ms):
-        event = _event_of(grant, row.tenant_id, row.org_id, until_ms)
+        event = _event_of(grant, row.tenant_id, row.org_id, now_ms)
         given += await issue(
             session,
             event,
             actor=actor,
-            at_ms=until_ms,
+            at_ms=now_ms,
             subscription_id=subscription_id,
             period=grant.grant_id.rpartition("/")[2],
         )
