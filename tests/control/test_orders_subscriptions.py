@@ -73,7 +73,7 @@ async def test_the_next_months_credits_are_there_before_this_ones_end(shop: Shop
 
     assert await shop.credits() == 2 * MONTHLY + ONCE
     latest = max(await shop.rows(Grant, kind="plan"), key=lambda grant: int(grant.effective_at_ms))
-    assert latest.effective_at_ms == ends_ms > shop.world.clock() >= latest.issued_at_ms
+    assert latest.effective_at_ms == ends_ms > shop.world.clock() >= latest.created_at_ms
 
 
 async def test_without_money_it_stops_after_the_grace_and_goes_on_when_paid(shop: Shop) -> None:
