@@ -113,6 +113,9 @@ async def test_the_widget_is_seen_at_work_where_it_is_set_up(visitor: Visit) -> 
     instance = await console.first_instance()
     await instance.tab("channels")
     await console.page.get_by_test_id("show-preview").click()
+    # As a visitor scrolls it: what floats in the page's corner is not over it then.
+    frame = console.page.get_by_test_id("widget-frame")
+    await frame.evaluate("frame => frame.scrollIntoView({ block: 'center' })")
     widget = console.page.frame_locator("[data-testid=widget-frame]")
     await widget.get_by_role("button", name="Open the chat").click()
     await widget.get_by_label("Your message").fill("Hello")
