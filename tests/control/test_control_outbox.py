@@ -231,7 +231,7 @@ async def test_a_lane_that_is_away_does_not_hold_up_the_other(
 async def test_a_revocation_does_not_wait_for_all_instances_of_a_plan(
     database: Database, world: World, redis: Redis
 ) -> None:
-    relay = Relay(database, "redis", Projector(database, redis, world.clock), SETTINGS, world.clock)
+    relay = Relay(database, "redis", Projector(database, Writer(redis), world.clock), SETTINGS, world.clock)
     async with database.writing() as session:
         org = Principal("ada", world.tenant_id, world.org_id, "owner")
         wanted = NewKey(kind="secret", name="leaked")

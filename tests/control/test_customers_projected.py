@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from console_api.control.outbox.relay import Relay
 from console_api.control.projections.service import Projector, project_all
 from console_api.database.tables import Customer
+from kit.projections import Writer
 from kit.settings import ControlSettings
 from schemas import keys
 from schemas.directory import CustomerRecord
@@ -23,7 +24,7 @@ async def test_a_paid_checkout_tells_who_the_customer_is_and_a_later_one_who_it_
     shop: Shop, redis: Redis
 ) -> None:
     world = shop.world
-    projector = Projector(world.database, redis, world.clock)
+    projector = Projector(world.database, Writer(redis), world.clock)
     relay = Relay(world.database, "redis", projector, ControlSettings(), world.clock)
     first, second = await shop.order(key="first"), await shop.order("pack", "once", key="second")
 
