@@ -229,7 +229,8 @@ async def test_bad_orders_and_unknown_cancels(runner: RunnerWithModel) -> None:
 
 
 async def test_a_run_of_a_model_that_is_not_there_fails(runner: RunnerWithModel) -> None:
-    gone = await runner.plane.runner(runner.service)
+    # Another runner stands in its place, which knows us and has no such path.
+    gone = await runner.plane.runner(runner.service, RUNNER_MODEL_API_KEY=SERVICE_TOKEN)
     frames, metered = await RunnerWithModel(runner.plane, gone, runner.model).run()
     assert frames[-1].status == "failed"
     assert frames[-1].error_code == "upstream_404"
