@@ -12,6 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
+from kit import kafka_access
 from kit.projections import Write, Writer
 from kit.settings import KafkaSettings
 from schemas.control import ControlRecord
@@ -31,7 +32,7 @@ async def restore(kafka: KafkaSettings, redis: Redis) -> int:
     What Redis has a newer version of stays. Raises `KafkaError`, `RedisError` and `TimeoutError`.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap,
+        **kafka_access.options(kafka),
         group_id=None,
         enable_auto_commit=False,
         max_partition_fetch_bytes=CONTROL_RECORDS.max_message_bytes,

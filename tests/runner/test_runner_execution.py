@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from containers import SERVICE_TOKEN
 from odd_model import RunnerWithModel, call, text, usage
 
 from kit import tokens
