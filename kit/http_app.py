@@ -51,6 +51,8 @@ def serve(name: str, app: FastAPI, host: str, port: int, *, edge: bool) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        # Longer than clients keep idle connections: closed under a request, one is an error to its client.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
 
