@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from console.pages.instance.context import InstanceContext
 from console.pages.instance.origins import ORIGINS_HINT, Origins, given
 from console.pages.signed_in import card_head
 
+_KNOWN_S = 1.5
 _KINDS = {"secret": "API key", "mcp": "MCP key", "widget": "Widget key"}
 _GRACES = {0: "At once", 3_600: "For an hour", 86_400: "For a day", 604_800: "For a week"}
 _LIVES = {0: "Never", 30: "In 30 days", 90: "In 90 days", 365: "In a year"}
@@ -150,6 +152,8 @@ class _Channels:
             url = ui.context.client.request.url
             origin = f"{url.scheme}://{url.netloc}"
             if await attempt(session_keys.preview_key(context.visitor, context.instance_id, origin)):
+                # Gateways know a new key within a second; a widget that asks before takes the no for good.
+                await asyncio.sleep(_KNOWN_S)
                 frame.refresh()
 
         Text("h3", "Preview")
