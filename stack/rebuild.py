@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 async def _from_log(console: Console) -> int:
     """Have running workers apply the whole log to an empty Redis that is not ours."""
     kafka, redis_settings = load(KafkaSettings), load(RedisSettings)
-    try:
+    with _told("empty Redis and try again"):
         if await topics.has_state(kafka, redis_settings):
             raise StackError(
                 "this Redis holds fences: what was applied to it once must not be again; empty it first"
@@ -94,8 +94,6 @@ async def _from_log(console: Console) -> int:
         changed = await records.restore(kafka, redis_settings)
         # Last: from here on the workers apply.
         await topics.fences_from_log(kafka, redis_settings)
-    except (KafkaError, RedisError, OSError, TimeoutError) as error:
-        raise StackError(f"a store could not be reached: {error!r}; empty Redis and try again") from error
     console.print(f"{changed:,} keys, instances and prices were written")
     console.print("the workers apply the log from its beginning")
     console.print("`runmeter reconcile --wait 600` tells when everything agrees")
@@ -105,12 +103,19 @@ async def _from_log(console: Console) -> int:
 async def _records(console: Console) -> int:
     """Write what `control.records` holds to the running stack's Redis, or to that of the environment."""
     kafka, redis_settings, _ = reconcile.settings()
-    try:
+    with _told("what was written stays"):
         changed = await records.restore(kafka, redis_settings)
-    except (KafkaError, RedisError, OSError, TimeoutError) as error:
-        raise StackError(f"a store could not be reached: {error!r}; what was written stays") from error
     console.print(f"{changed:,} keys, instances and prices were written")
     return 0
+
+
+@contextlib.contextmanager
+def _told(then: str) -> Iterator[None]:
+    """Say that a store is away, and what that means."""
+    try:
+        yield
+    except (KafkaError, RedisError, OSError, TimeoutError) as error:
+        raise StackError(f"a store could not be reached: {error!r}; {then}") from error
 
 
 def _move_aside(valkey: Path) -> Path | None:

@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api import cursors
 from console_api.auth.models import Principal
-from console_api.control import audit
 from console_api.control.errors import Conflict
 from console_api.control.plane import ControlPlane
 from console_api.database.tables import Plan, Subscription
@@ -18,7 +17,7 @@ from console_api.orders.service import may_buy, operators_only
 from console_api.payments import port
 from console_api.payments.port import PeriodPaid
 from console_api.payments.providers import OFFLINE, Providers
-from console_api.subscriptions import periods, repository, service, stopping
+from console_api.subscriptions import history, periods, repository, service, stopping
 from console_api.subscriptions.models import Portal, Status, SubscriptionPage, SubscriptionView
 from kit.problems import NotFound, Unavailable
 
@@ -56,10 +55,19 @@ async def cancel(
                 return
             now = plane.clock()
             row.ended_at_ms = max(row.paid_until_ms, now) if at_period_end else now
-            _audit(session, row, principal, "subscription.cancel", now, at_period_end=at_period_end)
+            history.record(
+                session, row, "subscription.cancel", now, at_period_end=at_period_end, actor=principal.subject
+            )
             await service.settle(session, row, now)
             return
-        _audit(session, row, principal, "subscription.cancel", plane.clock(), at_period_end=at_period_end)
+        history.record(
+            session,
+            row,
+            "subscription.cancel",
+            plane.clock(),
+            at_period_end=at_period_end,
+            actor=principal.subject,
+        )
     try:
         await providers.get(name).cancel(ref, at_period_end=at_period_end and not over)
     except port.Unavailable as error:
@@ -68,7 +76,14 @@ async def cancel(
         async with plane.database.writing() as session:
             row = await _own(session, principal, subscription_id)
             reason = str(error)[:300]
-            _audit(session, row, principal, "subscription.cancel_refused", plane.clock(), reason=reason)
+            history.record(
+                session,
+                row,
+                "subscription.cancel_refused",
+                plane.clock(),
+                reason=reason,
+                actor=principal.subject,
+            )
         raise _told(error) from error
     if over:
         await stopping.stopped(plane, subscription_id)
@@ -101,12 +116,12 @@ async def mark_paid(
         at_ms=now_ms,
     )
     if await service.pay_period(session, row, fact, now_ms):
-        _audit(
+        history.record(
             session,
             row,
-            principal,
             "subscription.mark_paid",
             now_ms,
+            actor=principal.subject,
             note=note,
             until_ms=row.paid_until_ms,
         )
@@ -125,26 +140,6 @@ async def portal(
         return Portal(url=await providers.get(provider).portal(customer, return_url))
     except (port.Unavailable, port.Refused) as error:
         raise _told(error) from error
-
-
-def _audit(
-    session: AsyncSession,
-    row: Subscription,
-    principal: Principal,
-    action: str,
-    at_ms: int,
-    **details: object,
-) -> None:
-    audit.record(
-        session,
-        tenant_id=row.tenant_id,
-        org_id=row.org_id,
-        actor=principal.subject,
-        action=action,
-        target=("subscription", row.subscription_id),
-        at_ms=at_ms,
-        **details,
-    )
 
 
 def _told(error: port.Unavailable | port.Refused) -> Exception:

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.alerts.telling import Fact, tell
-from console_api.control import audit
 from console_api.control.credits import service as credits
 from console_api.control.directory import repository as directory_rows
 from console_api.control.directory import service as directory
@@ -19,8 +18,8 @@ from console_api.database.tables import Order, Plan, Subscription
 from console_api.orders import repository as orders
 from console_api.orders import surplus
 from console_api.payments.port import Outcome, PeriodPaid, PeriodUnpaid, SubscriptionIs
-from console_api.subscriptions import periods, repository, stopping
-from console_api.subscriptions.stopping import ACTOR
+from console_api.subscriptions import history, periods, repository, stopping
+from console_api.subscriptions.history import ACTOR
 from kit.clock import new_id
 from kit.settings import PaymentsSettings, load
 from schemas.directory import InstanceStatus
@@ -75,7 +74,7 @@ def end(session: AsyncSession, row: Subscription, now_ms: int) -> None:
     row.status, row.updated_at_ms = "ended", now_ms
     row.ended_at_ms = min(row.ended_at_ms or now_ms, now_ms)
     stopping.arm(row, now_ms)
-    _audit(session, row, "subscription.ended", now_ms)
+    history.record(session, row, "subscription.ended", now_ms)
 
 
 async def period_paid(session: AsyncSession, fact: PeriodPaid, now_ms: int) -> Outcome:
@@ -117,7 +116,7 @@ async def pay_period(session: AsyncSession, row: Subscription, fact: PeriodPaid,
         stopping.arm(row, now_ms)
     elif new:
         row.paid_until_ms = max(row.paid_until_ms, fact.period_end_ms)
-        _audit(session, row, "subscription.paid", now_ms, until_ms=row.paid_until_ms)
+        history.record(session, row, "subscription.paid", now_ms, until_ms=row.paid_until_ms)
         if row.status in ("past_due", "paused") and row.paid_until_ms > now_ms:
             await _recovered(session, row, now_ms)
     await settle(session, row, now_ms)
@@ -131,7 +130,7 @@ async def period_unpaid(session: AsyncSession, fact: PeriodUnpaid, now_ms: int) 
         return "early"
     if row.status == "active" and fact.at_ms > row.told_at_ms and row.paid_until_ms <= fact.at_ms + _SLACK_MS:
         row.status, row.past_due_since_ms, row.told_at_ms = "past_due", fact.at_ms, fact.at_ms
-        _audit(session, row, "subscription.past_due", now_ms)
+        history.record(session, row, "subscription.past_due", now_ms)
         await _tell(session, row, "past_due", now_ms)
     await settle(session, row, now_ms)
     return "applied"
@@ -160,7 +159,7 @@ async def stands(session: AsyncSession, fact: SubscriptionIs, now_ms: int) -> Ou
             await _tell(session, row, "past_due", now_ms)
         elif fact.status == "active" and row.status != "active":
             await _recovered(session, row, now_ms)
-    _audit(session, row, "subscription.told", now_ms, status=fact.status, ends_at_ms=fact.ends_at_ms)
+    history.record(session, row, "subscription.told", now_ms, status=fact.status, ends_at_ms=fact.ends_at_ms)
     await settle(session, row, now_ms)
     return "applied"
 
@@ -172,15 +171,15 @@ async def settle(session: AsyncSession, row: Subscription, now_ms: int) -> None:
     grace_ms = load(PaymentsSettings).grace_s * 1_000
     if row.ended_at_ms and now_ms >= row.ended_at_ms:
         row.status, row.updated_at_ms = "ended", now_ms
-        _audit(session, row, "subscription.ended", now_ms)
+        history.record(session, row, "subscription.ended", now_ms)
         await _instance_becomes(session, row, "ended", now_ms)
     elif row.status == "active" and row.paid_until_ms + _SLACK_MS <= now_ms:
         row.status, row.past_due_since_ms, row.updated_at_ms = "past_due", row.paid_until_ms, now_ms
-        _audit(session, row, "subscription.past_due", now_ms)
+        history.record(session, row, "subscription.past_due", now_ms)
         await _tell(session, row, "past_due", now_ms)
     if row.status == "past_due" and row.past_due_since_ms + grace_ms <= now_ms:
         row.status, row.updated_at_ms = "paused", now_ms
-        _audit(session, row, "subscription.paused", now_ms)
+        history.record(session, row, "subscription.paused", now_ms)
         await _tell(session, row, "paused", now_ms)
         await _instance_becomes(session, row, "suspended", now_ms)
     plan = await session.get(Plan, row.plan_id)
@@ -223,16 +222,3 @@ async def _tell(session: AsyncSession, row: Subscription, what: str, now_ms: int
         details={"what": what, "instance_id": row.instance_id},
     )
     await tell(session, fact, now_ms)
-
-
-def _audit(session: AsyncSession, row: Subscription, action: str, at_ms: int, **details: object) -> None:
-    audit.record(
-        session,
-        tenant_id=row.tenant_id,
-        org_id=row.org_id,
-        actor=ACTOR,
-        action=action,
-        target=("subscription", row.subscription_id),
-        at_ms=at_ms,
-        **details,
-    )

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from console_api.alerts.telling import Fact, tell
-from console_api.control import audit
 from console_api.control.plane import ControlPlane
 from console_api.database.tables import Subscription
 from console_api.payments import port
 from console_api.payments.providers import OFFLINE, Providers
-from console_api.subscriptions import repository
+from console_api.subscriptions import history, repository
 from kit.problems import Problem
 
 log = logging.getLogger(__name__)
 
-ACTOR = "subscriptions"
 #: It is asked again after a minute, twice as long each time up to an hour, for about a day in all.
 MAX_ASKS = 30
 _AGAIN_MS = 60_000
@@ -63,7 +59,7 @@ async def stopped(plane: ControlPlane, subscription_id: str) -> None:
         row = await repository.one(session, subscription_id, lock=True)
         if row is not None and row.stop_due_at_ms:
             row.stop_due_at_ms = 0
-            _audit(session, row, "subscription.stopped", plane.clock())
+            history.record(session, row, "subscription.stopped", plane.clock())
 
 
 async def _refused(plane: ControlPlane, subscription_id: str, reason: str) -> None:
@@ -75,7 +71,7 @@ async def _refused(plane: ControlPlane, subscription_id: str, reason: str) -> No
         row.stop_due_at_ms = 0
         now = plane.clock()
         log.error("a provider could not be stopped", extra={"subscription_id": subscription_id})
-        _audit(session, row, "subscription.not_stopped", now, reason=reason[:300])
+        history.record(session, row, "subscription.not_stopped", now, reason=reason[:300])
         fact = Fact(
             row.tenant_id,
             row.org_id,
@@ -87,16 +83,3 @@ async def _refused(plane: ControlPlane, subscription_id: str, reason: str) -> No
             details={"what": "not_stopped", "reason": reason[:300]},
         )
         await tell(session, fact, now)
-
-
-def _audit(session: AsyncSession, row: Subscription, action: str, at_ms: int, **details: object) -> None:
-    audit.record(
-        session,
-        tenant_id=row.tenant_id,
-        org_id=row.org_id,
-        actor=ACTOR,
-        action=action,
-        target=("subscription", row.subscription_id),
-        at_ms=at_ms,
-        **details,
-    )

@@ -6,21 +6,15 @@ outbox: whoever leads there writes one state after the other, and an older one d
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
+from console_api.control.looking import look
 from console_api.control.outbox import repository as outbox
-from console_api.control.outbox.relay import OUTAGES
 from console_api.control.projections import repository
 from console_api.database.engine import Database
 from kit.clock import Clock, new_id
 from schemas.topics import DAY_MS
 
-log = logging.getLogger(__name__)
-
 _LEASE = "records/all"
 _LOOK_EVERY_S = 60.0
-_AGAIN_S = 5.0
 
 
 class Republisher:
@@ -32,13 +26,7 @@ class Republisher:
 
     async def run(self) -> None:
         """Look, and wait, for ever."""
-        while True:
-            try:
-                await self.turn()
-                await asyncio.sleep(_LOOK_EVERY_S)
-            except OUTAGES as error:
-                log.warning("records are not published again", extra={"error": repr(error)})
-                await asyncio.sleep(_AGAIN_S)
+        await look(self.turn, _LOOK_EVERY_S, "records are not published again")
 
     async def turn(self) -> bool:
         """Ask if nobody did for a day; return whether it was due."""

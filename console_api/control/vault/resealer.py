@@ -6,14 +6,13 @@ credentials again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.directory import service as directory
-from console_api.control.outbox.relay import OUTAGES
+from console_api.control.looking import look
 from console_api.control.vault import repository
 from console_api.control.vault.seal import CannotOpen, Seal
 from console_api.database.engine import Database
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 
 _BATCH = 100
 _LOOK_EVERY_S = 300.0
-_AGAIN_S = 5.0
 
 
 class Resealer:
@@ -41,13 +39,7 @@ class Resealer:
 
     async def run(self) -> None:
         """Look, and wait, for ever."""
-        while True:
-            try:
-                await self.turn()
-                await asyncio.sleep(_LOOK_EVERY_S)
-            except OUTAGES as error:
-                log.warning("secrets are not sealed anew", extra={"error": repr(error)})
-                await asyncio.sleep(_AGAIN_S)
+        await look(self.turn, _LOOK_EVERY_S, "secrets are not sealed anew")
 
     async def turn(self) -> int:
         """Seal all there is with the newest key; return how many rows were sealed anew."""
