@@ -1,4 +1,4 @@
-"""The gateway, called with an instance's own key: only for the test chat."""
+"""The gateway, called with an instance's own keys: only for the test chat and the widget's preview."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from console import sse
 from console.api import Unreachable, problem
 
 _TIMEOUT = aiohttp.ClientTimeout(total=180, connect=5, sock_read=60)
+_SHORT = aiohttp.ClientTimeout(total=4)
+#: Before each try of a key that was made just now: gateways learn of it within a second, when not busy.
+PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -54,9 +57,24 @@ async def serves(gateway_url: str, path: str) -> bool:
     """Return whether the gateway has something at a path."""
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=4)) as session,
+            aiohttp.ClientSession(timeout=_SHORT) as session,
             session.get(f"{gateway_url.rstrip('/')}{path}") as answer,
         ):
             return answer.status == 200
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False
+
+
+async def opens(gateway_url: str, key: str, origin: str) -> bool:
+    """Return whether the gateway begins a widget's session with that key on pages of that origin."""
+    headers = {"X-API-Key": key, "Origin": origin}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_SHORT) as session,
+            session.post(
+                f"{gateway_url.rstrip('/')}/v1/widget/session:init", json={}, headers=headers
+            ) as answer,
+        ):
+            return answer.status < 300
     except (TimeoutError, aiohttp.ClientError, OSError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,8 @@ class Issuer:
     asked: int = 0
     #: What discovery calls itself, if it lies.
     called: str = ""
-    running: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Whoever asks it meanwhile loses the connection.
+    away: bool = False
 
     def token(self, key: Key | None = None, alg: str = "RS256", **claims: Any) -> str:
         """Return an access token; a claim given as `None` is left out."""
@@ -56,11 +56,11 @@ class Issuer:
 async def running(now_s: int) -> AsyncIterator[Issuer]:
     """Serve an issuer until the block ends."""
     issuer = Issuer(now_s)
-    issuer.running.set()
 
-    async def discovery(_: web.Request) -> web.Response:
+    async def discovery(request: web.Request) -> web.Response:
         issuer.asked += 1
-        await issuer.running.wait()
+        if issuer.away and request.transport is not None:
+            request.transport.abort()
         return web.json_response({"issuer": issuer.called or issuer.url, "jwks_uri": f"{issuer.url}/certs"})
 
     async def certs(_: web.Request) -> web.Response:
@@ -76,5 +76,4 @@ async def running(now_s: int) -> AsyncIterator[Issuer]:
     try:
         yield issuer
     finally:
-        issuer.running.set()
         await runner.cleanup()

@@ -53,7 +53,7 @@ class Desk:
 async def desk(place: Place, redis_url: str, redis: Redis, world: World) -> AsyncIterator[Desk]:
     nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
     async with issuer_server.running(world.clock() // 1000) as issuer:
-        settings = OidcSettings(issuer=issuer.url, tenant_id=world.tenant_id, timeout_ms=500, leeway_s=30)
+        settings = OidcSettings(issuer=issuer.url, tenant_id=world.tenant_id, leeway_s=30)
         async with (
             serving(place, redis_url, nowhere, world, oidc=settings) as url,
             aiohttp.ClientSession() as http,
@@ -212,14 +212,14 @@ async def test_a_flood_of_unknown_keys_does_not_make_us_ask_on_and_on(desk: Desk
 
 async def test_an_issuer_that_is_away_is_not_needed_for_what_is_known(desk: Desk) -> None:
     await desk.join("f3a1-ada", "owner")
-    desk.issuer.running.clear()
+    desk.issuer.away = True
     unknown = await desk("GET", "/account")
     assert (unknown.status, unknown.headers["Retry-After"]) == (503, "5")
-    desk.issuer.running.set()
+    desk.issuer.away = False
     desk.world.clock.at_ms += 11_000
     assert (await desk("GET", "/account")).status == 200
 
-    desk.issuer.running.clear()
+    desk.issuer.away = True
     desk.world.clock.at_ms += 4_000_000
     later = desk.issuer.token(iat=desk.world.clock() // 1000, exp=desk.world.clock() // 1000 + 60)
     assert (await desk("GET", "/account", token=later)).status == 200

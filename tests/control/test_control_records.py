@@ -50,6 +50,19 @@ def kafka_settings(kafka: str) -> KafkaSettings:
     return KafkaSettings(bootstrap=kafka)
 
 
+@pytest.fixture(scope="session")
+def redis_url(redis_url: str) -> str:
+    """A database of its own: what else runs here keeps what it projected, and marks that as whole."""
+    return f"{redis_url.rpartition('/')[0]}/1"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = redis_client.connect(RedisSettings(url=redis_url))
+    yield client
+    await client.aclose()
+
+
 @pytest_asyncio.fixture
 async def relays(
     world: World, kafka_settings: KafkaSettings, redis: Redis
@@ -141,7 +154,7 @@ async def test_a_gateway_goes_on_with_an_empty_redis_while_the_control_plane_is_
     ]
     before = [await redis.get(name) for name in names]
     await world.database.close()
-    await redis.flushall()
+    await redis.flushdb()
 
     assert await records.restore(kafka_settings, redis) >= len(names)
 

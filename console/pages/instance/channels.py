@@ -25,7 +25,6 @@ from console.pages.instance.context import InstanceContext
 from console.pages.instance.origins import ORIGINS_HINT, Origins, given
 from console.pages.signed_in import card_head
 
-_KNOWN_S = 1.5
 _KINDS = {"secret": "API key", "mcp": "MCP key", "widget": "Widget key"}
 _GRACES = {0: "At once", 3_600: "For an hour", 86_400: "For a day", 604_800: "For a week"}
 _LIVES = {0: "Never", 30: "In 30 days", 90: "In 90 days", 365: "In a year"}
@@ -151,10 +150,15 @@ class _Channels:
         async def show() -> None:
             url = ui.context.client.request.url
             origin = f"{url.scheme}://{url.netloc}"
-            if await attempt(session_keys.preview_key(context.visitor, context.instance_id, origin)):
-                # Gateways know a new key within a second; a widget that asks before takes the no for good.
-                await asyncio.sleep(_KNOWN_S)
-                frame.refresh()
+            if not await attempt(session_keys.preview_key(context.visitor, context.instance_id, origin)):
+                return
+            key = session_keys.kept(context.visitor, context.instance_id, session_keys.PREVIEW)
+            # A widget that asks a gateway before it knows the key takes the no for good.
+            for pause_s in gateway.PAUSES_S:
+                await asyncio.sleep(pause_s)
+                if await gateway.opens(context.services.gateway_url, key, origin):
+                    break
+            frame.refresh()
 
         Text("h3", "Preview")
         Text("p", "The widget on a page of this console. Runs are real.", "rm-muted rm-small")

@@ -21,7 +21,6 @@ from console.pages.instance.context import InstanceContext
 
 _KEPT_MESSAGES = 40
 _MAX_SOURCES = 20
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 
 
 class ChatDrawer:
@@ -110,7 +109,7 @@ class ChatDrawer:
         know: so it is waited for before it is used, and asked again with ever longer pauses.
         """
         key, is_new = await self._key(fresh=False)
-        for pause_s in _PAUSES_S:
+        for pause_s in gateway.PAUSES_S:
             if talk is not self._messages:
                 return
             if is_new:
@@ -119,7 +118,7 @@ class ChatDrawer:
             try:
                 await self._stream(key, talk, bubble)
             except SignedOut:
-                if pause_s == _PAUSES_S[-1]:
+                if pause_s == gateway.PAUSES_S[-1]:
                     raise
                 if not is_new:
                     key, is_new = await self._key(fresh=True)
