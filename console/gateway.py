@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -9,12 +10,16 @@ import aiohttp
 import msgspec
 
 from console import sse
-from console.api import Unreachable, problem
+from console.api import ApiError, Unreachable, problem
 
 _TIMEOUT = aiohttp.ClientTimeout(total=180, connect=5, sock_read=60)
 _SHORT = aiohttp.ClientTimeout(total=4)
 #: Before each try of a key that was made just now: gateways learn of it within a second, when not busy.
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)
+
+
+class _Titled(msgspec.Struct):
+    title: str = ""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -41,7 +46,7 @@ async def ask(
             ) as answer,
         ):
             if answer.status != 200:
-                raise problem(answer.status, await answer.read())
+                raise _refusal(answer.status, await answer.read())
             async for event in sse.events(answer.content.iter_any()):
                 if event.name != "comment":
                     yield event.name, msgspec.json.decode(event.data)
@@ -51,6 +56,15 @@ async def ask(
             "gateway_unreachable",
             f"The gateway at {gateway_url} cannot be reached. Try again in a moment.",
         ) from error
+
+
+def _refusal(status: int, body: bytes) -> ApiError:
+    """Return the error that the gateway answered: what is wrong is its title, what would help its detail."""
+    error = problem(status, body)
+    with contextlib.suppress(msgspec.MsgspecError):
+        if title := msgspec.json.decode(body, type=_Titled).title:
+            error.detail = f"{title}: {error.detail.removesuffix('.')}."
+    return error
 
 
 async def serves(gateway_url: str, path: str) -> bool:

@@ -52,7 +52,9 @@ async def test_questions_are_added_together_and_one_is_left_out_later(visitor: V
 
     await row.get_by_role("button", name="Edit").click()
     await page.get_by_role("button", name="Leave out question 2").click()
-    await page.get_by_role("dialog").get_by_label("Answer").fill("Mr Fulmar is the harbour master.")
+    answer = page.get_by_role("dialog").get_by_label("Answer")
+    await expect(answer).to_have_count(1)
+    await answer.fill("Mr Fulmar is the harbour master.")
     await page.get_by_test_id("save-source").click()
 
     hits = await instance.finds("Who is the harbour master?", "Mr Fulmar")

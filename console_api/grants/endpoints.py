@@ -14,6 +14,7 @@ from console_api.idempotency import IdempotencyKeyDep
 
 router = APIRouter(prefix="/api/v1", tags=["grants"])
 
+#: That of a paid order is `order/…`, hence `:path`: a server sees `%2F` as a slash.
 GrantId = Annotated[str, Path(min_length=1, max_length=128, examples=["grant_5f2c"])]
 _REFUND = """\
 Takes credits away whose money was returned elsewhere; what was spent of them becomes a debt. Money of an
@@ -40,7 +41,7 @@ async def give(
     return await service.give(session, principal, terms, key=key, now_ms=control.clock())
 
 
-@router.post("/grants/{grant_id}:void", summary="Take away what is left of a grant (operators)")
+@router.post("/grants/{grant_id:path}:void", summary="Take away what is left of a grant (operators)")
 async def void(
     *,
     grant_id: GrantId,
@@ -54,7 +55,7 @@ async def void(
 
 
 @router.post(
-    "/grants/{grant_id}:refund", summary="Take back a part of a grant (operators)", description=_REFUND
+    "/grants/{grant_id:path}:refund", summary="Take back a part of a grant (operators)", description=_REFUND
 )
 async def refund(
     *,

@@ -10,6 +10,7 @@ from environment import Target
 from playwright.async_api import Page, Request, expect
 
 from pages.instance import InstancePage
+from pages.operator import GrantsPage
 from pages.shop import ShopPage
 from pages.wallet import WalletPage
 
@@ -73,6 +74,9 @@ class Console:
 
     def wallet(self) -> WalletPage:
         return WalletPage(self.page, self.target)
+
+    def grants(self) -> GrantsPage:
+        return GrantsPage(self.page, self.target)
 
     def shop(self) -> ShopPage:
         return ShopPage(self.page, self.target)

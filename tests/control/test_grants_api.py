@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
 from control_server import Answer, Api
 from control_world import NOW
 
+from console_api.control.credits import service as credits
 from schemas import topics
 from schemas.directory import Role
 from schemas.events import GrantEvent
@@ -91,6 +93,27 @@ async def test_a_grant_is_refunded_and_voided_once_each(api: Api) -> None:
 
     assert [event.action for event in await _events(api)] == ["issue", "refund", "void"]
     assert [command["action"] for command in voided.body["commands"]] == ["refund", "void"]
+
+
+async def test_what_an_order_gave_is_taken_back(api: Api) -> None:
+    async with api.world.database.writing() as session:
+        bought = GrantEvent(
+            tenant_id=api.world.tenant_id,
+            org_id=api.world.org_id,
+            kind="purchase",
+            amount_micro=5_000_000,
+            # As orders name theirs.
+            grant_id=f"order/{api.world.org_id}",
+            occurred_at_ms=NOW,
+        )
+        assert await credits.issue(session, bought, actor="buyer", at_ms=NOW)
+    path = f"/grants/{quote(bought.grant_id, safe='')}"
+
+    refund = {"amount_micro": 2_000_000, "reason": "paid back by hand"}
+    assert (await _ask(api, "POST", f"{path}:refund", refund, "refund-once")).status == 200
+    assert (await _ask(api, "POST", f"{path}:void", {"reason": "a mistake"}, "void-once")).status == 200
+
+    assert [event.action for event in await _events(api)] == ["issue", "refund", "void"]
 
 
 @pytest.mark.parametrize("role", ["owner", "admin", "member", "viewer"])
