@@ -14,6 +14,7 @@ from nicegui import ui
 from console import session_keys, theme
 from console.api import ApiError
 from console.calls import account as accounts
+from console.calls import operating
 from console.calls.account import Account
 from console.components.button import Button
 from console.components.icon import icon
@@ -139,6 +140,8 @@ class _Navigation:
         except ApiError:
             return  # the page itself says what is wrong
         self._draw(account)
+        if account.operates and self._visitor.org_id:
+            self._acting_for.text = await operating.org_name(self._visitor, self._visitor.org_id)
 
     def _draw(self, account: Account) -> None:
         self._who.text = account.shown
@@ -159,7 +162,8 @@ class _Navigation:
         note = box("div", "rm-note rm-note--warn", testid="acting-for").style("margin-top:14px")
         with note, box("div"):
             Text("p", "You act for", "rm-small")
-            Text("p", self._visitor.org_id, "rm-mono")
+            self._acting_for = Text("p", "\u00a0")
+            Text("p", self._visitor.org_id, "rm-mono rm-small")
             Button("Stop", stop, look="secondary", small=True)
 
     def _entries(self, label: str, entries: tuple[Entry, ...], title: str = "") -> None:

@@ -12,6 +12,7 @@ from nicegui import ui
 
 from console.api import ApiError
 from console.calls import account as accounts
+from console.calls import operating
 from console.calls import shop as calls
 from console.calls.paging import MOST_PAGES, all_pages
 from console.calls.shop import Order, OrderPage, Subscription, WelcomeKey
@@ -45,7 +46,7 @@ _UNDER_WAY = ("pending", "paid")
 _SPARED = 20
 #: The steps of provisioning, and how they are called.
 _STEPS = {
-    "instance": "Your instance is made",
+    "instance": "The instance is made",
     "credits": "Credits are added",
     "key": "A key is made",
     "active": "It is switched on",
@@ -102,6 +103,7 @@ class OrderList:
     def __init__(self, visitor: Visitor, *, everywhere: bool = False) -> None:
         self._visitor = visitor
         self._everywhere = everywhere
+        self._orgs: dict[str, str] = {}
         self._locale = locale()
         self._pages = 1
         self._loaded = Loaded(
@@ -113,6 +115,8 @@ class OrderList:
         )
 
     async def _load(self) -> OrderPage:
+        if self._everywhere:
+            self._orgs = await operating.org_names(self._visitor)
         pages = await all_pages(lambda cursor: calls.orders(self._visitor, cursor), self._pages)
         return OrderPage(tuple(order for page in pages for order in page.orders), pages[-1].next_cursor)
 
@@ -131,12 +135,18 @@ class OrderList:
                 Column("Amount", lambda order: _amount(order, self._locale), "rm-number"),
             ]
             if self._everywhere:
-                columns.insert(1, Column("Org", lambda order: short_id(order.org_id)))
+                columns.insert(1, Column("Organisation", self._draw_org))
             table(page.orders, columns, "Orders", href=_path, testid="order-row")
             if page.next_cursor and self._pages < MOST_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
             elif page.next_cursor:
                 Text("p", "Older orders are not shown.", "rm-muted rm-small")
+
+    def _draw_org(self, order: Order) -> None:
+        if order.org_id in self._orgs:
+            Text("span", self._orgs[order.org_id])
+        else:
+            short_id(order.org_id)
 
     def _draw_none(self) -> None:
         if self._everywhere:
@@ -220,6 +230,8 @@ class _OrderPage:
         self._order_id = order_id
         self._shown = locale()
         self._operates = False
+        #: Of an operator who acts for nobody: whose order it is.
+        self._org = ""
         self._names: dict[str, str] | None = None
         self._order: Order | None = None
         self._spared = 0
@@ -245,7 +257,10 @@ class _OrderPage:
                 self._operates = False
         if self._names is None:
             self._names = await calls.plan_names(self._visitor)
-        return await calls.order(self._visitor, self._order_id)
+        order = await calls.order(self._visitor, self._order_id)
+        if self._operates and not self._visitor.org_id and not self._org:
+            self._org = await operating.org_name(self._visitor, order.org_id)
+        return order
 
     async def _anew(self) -> None:
         self._order = None
@@ -288,21 +303,23 @@ class _OrderPage:
         with box("div", "rm-stack rm-stack--tight").style("margin-top:18px"):
             if order.error:
                 Text("p", order.error, "rm-note rm-note--bad")
-            if order.status == "pending":
-                self._draw_payment(order)
-            if order.has_welcome_key:
-                with box("div", "rm-note rm-note--brand"):
-                    Text("span", "Your new instance has a key. It can be shown once.", "rm-grow")
-                    Button("Show the key", self._reveal, small=True, testid="reveal-key")
-            if order.status == "provisioned":
-                if order.instance_id:
-                    link_button(
-                        "Open your instance", instance_path(order.instance_id), testid="open-instance"
-                    )
-                else:
-                    link_button("See your wallet", "/account/wallet")
+            if not self._org:
+                self._draw_buying(order)
             if self._operates:
                 self._draw_operating(order)
+
+    def _draw_buying(self, order: Order) -> None:
+        if order.status == "pending":
+            self._draw_payment(order)
+        if order.has_welcome_key:
+            with box("div", "rm-note rm-note--brand"):
+                Text("span", "Your new instance has a key. It can be shown once.", "rm-grow")
+                Button("Show the key", self._reveal, small=True, testid="reveal-key")
+        if order.status == "provisioned":
+            if order.instance_id:
+                link_button("Open your instance", instance_path(order.instance_id), testid="open-instance")
+            else:
+                link_button("See your wallet", "/account/wallet")
 
     def _draw_payment(self, order: Order) -> None:
         if order.provider == "dummy":
@@ -369,6 +386,9 @@ class _OrderPage:
         with box("section", "rm-card"):
             Text("h2", "Details")
             with box("dl", "rm-terms").style("margin-top:14px"):
+                if self._org:
+                    Text("dt", "Organisation")
+                    Text("dd", self._org)
                 Text("dt", "Amount")
                 Text("dd", f"{_amount(order, self._shown)} {EVERY.get(order.every, order.every)}")
                 if order.returned_minor:

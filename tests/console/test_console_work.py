@@ -175,9 +175,13 @@ async def test_a_bank_transfer_waits_for_an_operator(signed_in: Page, shop: Rig)
     await operator.keyboard.press("Enter")
     await operator.wait_for_url("**/account/instances")
     await operator.goto(f"{shop.console_url}/operate/orders")
-    theirs = operator.get_by_test_id("order-row").filter(has_text=shop.control.org_id[-4:]).first
+    theirs = operator.get_by_test_id("order-row").filter(has_text="A buyer").filter(has_text="Pending").first
     await theirs.get_by_role("link").click()
     await operator.wait_for_url(page.url)
+    # Whose it is, and nothing that only its buyer may do.
+    await expect(operator.get_by_test_id("mark_paid")).to_be_visible()
+    await expect(operator.get_by_text("A buyer", exact=True)).to_be_visible()
+    await expect(operator.get_by_role("button", name="Cancel the order")).to_have_count(0)
     await operator.get_by_test_id("mark_paid").click()
     await operator.get_by_label("Reason").fill("Seen on the statement")
     await operator.get_by_test_id("confirm").click()
