@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Protocol
 
 import faust
@@ -86,6 +87,16 @@ class Reader:
         return {tp: (first[tp], end[tp]) for tp in tps}
 
 
+def member_id(role: str, instance: str, read: Iterable[Topic]) -> str:
+    """Return the name of a static member of a role's group.
+
+    Kafka gives a static member that is back what it had, whatever it subscribes to now (KIP-345). One that
+    reads other topics than before it was upgraded must be another member, or it would never be given them.
+    """
+    names = ",".join(sorted(topic.name for topic in read))
+    return f"{role}-{instance}-{sha256(names.encode()).hexdigest()[:6]}"
+
+
 class WorkerApp(faust.App):
     """A Faust app that runs one role, consumes by batch and never commits on its own."""
 
@@ -109,7 +120,7 @@ class WorkerApp(faust.App):
             broker_max_poll_records=worker.max_batch_records,
             consumer_max_fetch_size=4 * 1024 * 1024,
             # A restarted worker is the same member: it gets its partitions back without a rebalance.
-            consumer_group_instance_id=f"{role.name}-{worker.instance}",
+            consumer_group_instance_id=member_id(role.name, worker.instance, role.topics),
             stream_buffer_maxsize=_BUFFERED_BATCHES,
             # What is in a lane is fenced by its sink, so nothing need be waited for.
             stream_wait_empty=False,

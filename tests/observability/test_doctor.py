@@ -73,7 +73,14 @@ def test_a_frozen_part_is_named_with_a_remedy(observed: Observed) -> None:
 
 
 def test_with_nothing_there_everything_is_named(tmp_path: Path) -> None:
-    asked = command(environment(tmp_path), "doctor", "--json")
+    nowhere = free_ports("kafka", "redis", "clickhouse", "provider")
+    told = {
+        "RUNMETER_KAFKA_BOOTSTRAP": f"127.0.0.1:{nowhere['kafka']}",
+        "RUNMETER_REDIS_URL": f"redis://127.0.0.1:{nowhere['redis']}/0",
+        "RUNMETER_CLICKHOUSE_URL": f"http://127.0.0.1:{nowhere['clickhouse']}",
+        "RUNMETER_RUNNER_MODEL_BASE_URL": f"http://127.0.0.1:{nowhere['provider']}/v1",
+    }
+    asked = command({**environment(tmp_path), **told}, "doctor", "--json")
 
     said = findings(asked.stdout)
     assert asked.returncode == 2

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 
 import aiokafka
+import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
+from waiting import eventually
 
+from kit.clock import new_id
+from schemas.topics import RUNS, TOKENS, TOOL_CALLS, Topic
 from streams.batches import PartitionBatch
 from streams.transport import BatchConsumer, BatchConsumerThread, BatchTransport, _NothingRead
+from streams.worker import member_id
 
 
 def test_the_extension_points_are_still_there() -> None:
@@ -59,3 +65,36 @@ def test_a_batch_ends_where_its_last_record_does() -> None:
     batch = PartitionBatch("t", 0, 40, [Record()])  # type: ignore[list-item]
 
     assert batch.next_offset == 42
+
+
+@pytest.mark.parametrize("more", [(RUNS, TOKENS, TOOL_CALLS), (RUNS,)])
+async def test_a_member_that_reads_other_topics_than_before_is_given_them(
+    kafka: str, more: Sequence[Topic]
+) -> None:
+    """Without a name of its own it would get what it had: Kafka does not look at what it subscribes to."""
+    group = new_id("group")
+
+    async def gets(read: Sequence[Topic]) -> None:
+        member = aiokafka.AIOKafkaConsumer(
+            *[topic.name for topic in read],
+            bootstrap_servers=kafka,
+            group_id=group,
+            group_instance_id=member_id("warehouse", "0", read),
+            session_timeout_ms=6_000,
+        )
+        await member.start()
+
+        async def all_of_them() -> bool:
+            return {place.topic for place in member.assignment()} == {topic.name for topic in read}
+
+        await eventually(all_of_them, f"it is given {read}")
+        # As a static member does, it says no word when it goes.
+        await member.stop()
+
+    await gets((RUNS, TOKENS))
+    await gets(more)
+
+
+def test_a_member_that_reads_the_same_is_the_same() -> None:
+    assert member_id("metering", "0", (RUNS, TOKENS)) == member_id("metering", "0", (TOKENS, RUNS))
+    assert member_id("metering", "0", (RUNS,)) != member_id("metering", "1", (RUNS,))
