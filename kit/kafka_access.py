@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
@@ -14,7 +15,8 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
 
     Raises `OSError` for a CA file that cannot be read.
     """
-    told: dict[str, Any] = {"bootstrap_servers": settings.bootstrap}
+    # By this name brokers and operators know whose connection, and whose partition, it is: the pod's, there.
+    told: dict[str, Any] = {"bootstrap_servers": settings.bootstrap, "client_id": socket.gethostname()}
     if settings.security_protocol != "PLAINTEXT":
         told["security_protocol"] = settings.security_protocol
     if settings.security_protocol.endswith("SSL"):

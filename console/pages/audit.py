@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from nicegui import ui
 
 from console.api import ApiError
-from console.calls import instances
+from console.calls import instances, operating
 from console.calls import team as calls
 from console.calls.team import AuditEntry, AuditPage
 from console.components import states
@@ -48,11 +48,14 @@ class AuditLog:
         self._visitor = visitor
         self._everywhere = everywhere
         self._names = Names()
+        self._orgs: dict[str, str] = {}
         self._locale = locale()
         self._loaded = Loaded(self._load, self._draw, "audit log", count=6)
 
     async def _load(self) -> AuditPage:
-        if not self._everywhere:
+        if self._everywhere:
+            self._orgs = await operating.org_names(self._visitor)
+        else:
             self._names = await _names(self._visitor)
         return await calls.audit(self._visitor, None, everywhere=self._everywhere)
 
@@ -73,7 +76,7 @@ class AuditLog:
                 Column("Details", self._details, "rm-wrap"),
             ]
             if self._everywhere:
-                columns.insert(1, Column("Org", lambda one: short_id(one.org_id) if one.org_id else "All"))
+                columns.insert(1, Column("Organisation", self._draw_org, "rm-wrap"))
             table(page.entries, columns, "Audit log", testid="audit-entry", stacked=True)
             if page.next_cursor:
                 Button("Show more", lambda: self._more(page), look="secondary", small=True).classes("rm-more")
@@ -85,6 +88,12 @@ class AuditLog:
             toast(error.detail, bad=True)
             return
         self._loaded.show(AuditPage((*page.entries, *older.entries), older.next_cursor))
+
+    def _draw_org(self, one: AuditEntry) -> None:
+        if one.org_id and one.org_id not in self._orgs:
+            short_id(one.org_id)
+        else:
+            Text("span", self._orgs.get(one.org_id, "All"))
 
     def _target(self, one: AuditEntry) -> None:
         with box("div", "rm-details"):

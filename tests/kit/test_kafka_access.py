@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ PARTS = ("console_api", "gateway", "ingestion", "kit", "runner", "stack", "strea
 _CLIENT = re.compile(r"AIOKafka(Producer|Consumer|AdminClient)\(")
 USER = {"sasl_username": "runmeter", "sasl_password": SecretStr("s3cret")}
 BOTH = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-256", **USER}
-_BOOTSTRAP = {"bootstrap_servers": "127.0.0.1:19092"}
+_BOOTSTRAP = {"bootstrap_servers": "127.0.0.1:19092", "client_id": socket.gethostname()}
 _SASL = {"sasl_plain_username": "runmeter", "sasl_plain_password": "s3cret"}
 
 
@@ -110,7 +111,7 @@ def test_another_kafka_is_not_shown_what_ours_is(monkeypatch: pytest.MonkeyPatch
     told = {"kind": "kafka", "bootstrap": "lake:9092", "topic": "usage"}
 
     plain = KafkaDestination.model_validate(told)
-    assert kafka_access.options(plain.access) == {"bootstrap_servers": "lake:9092"}
+    assert kafka_access.options(plain.access) == _BOOTSTRAP | {"bootstrap_servers": "lake:9092"}
     with pytest.raises(ValidationError, match="set password_env"):
         KafkaDestination.model_validate({**told, "security_protocol": "SASL_SSL", "username": "them"})
     monkeypatch.setenv("LAKE", "theirs")

@@ -73,24 +73,27 @@ def _role(role: RoleLag, shown: Locale) -> None:
             Text("span", f"{shown.integer(role.lag)} waiting", "rm-muted rm-small")
             StatusBadge(_state(role))
         rows = sorted(
-            (row for row in role.partitions if row.end or row.member),
+            (row for row in role.partitions if row.end or (role.members and not row.member)),
             key=lambda row: (-(row.lag or 0), row.topic, row.partition),
         )
-        table(
-            rows,
-            [
-                Column("Topic", lambda row: Text("span", row.topic, "rm-mono")),
-                Column("Partition", lambda row: str(row.partition), "rm-number"),
-                Column("Waiting", lambda row: shown.integer(row.lag or 0), "rm-number"),
-                Column("Position", lambda row: _position(row, shown), "rm-number rm-wide"),
-                Column("Log ends at", lambda row: shown.integer(row.end), "rm-number rm-wide"),
-                Column("Last applied", lambda row: when(row.applied_at_ms, "ago")),
-                Column("Waiting since", lambda row: when(row.waiting_since_ms, "ago"), "rm-wide"),
-                Column("Worker", lambda row: Text("span", row.member or "nobody", "rm-mono"), "rm-wide"),
-            ],
-            name,
-            testid="partition",
-        )
+        if rows:
+            table(
+                rows,
+                [
+                    Column("Topic", lambda row: Text("span", row.topic, "rm-mono")),
+                    Column("Partition", lambda row: str(row.partition), "rm-number"),
+                    Column("Waiting", lambda row: shown.integer(row.lag or 0), "rm-number"),
+                    Column("Position", lambda row: _position(row, shown), "rm-number rm-wide"),
+                    Column("Log ends at", lambda row: shown.integer(row.end), "rm-number rm-wide"),
+                    Column("Last applied", lambda row: when(row.applied_at_ms, "ago")),
+                    Column("Waiting since", lambda row: when(row.waiting_since_ms, "ago"), "rm-wide"),
+                    Column("Worker", lambda row: Text("span", row.member or "nobody", "rm-mono"), "rm-wide"),
+                ],
+                name,
+                testid="partition",
+            )
+        if idle := len(role.partitions) - len(rows):
+            Text("p", f"{shown.integer(idle)} partitions without records are not shown.", "rm-muted rm-small")
 
 
 def _position(row: PartitionLag, shown: Locale) -> str:
