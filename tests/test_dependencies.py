@@ -1,10 +1,15 @@
-"""What we depend on has no known vulnerabilities, as far as anyone here can be asked."""
+"""What we depend on is declared, and has no known vulnerabilities as far as anyone here can be asked."""
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -48,3 +53,29 @@ def test_no_locked_dependency_has_a_known_vulnerability() -> None:
         for known in package["vulns"]
         if known["id"] not in ACCEPTED
     } == set()
+
+
+def test_what_the_product_imports_is_declared() -> None:
+    """What comes only because something else needs it goes when that no longer does."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = {_plain(re.split(r"[^\w.-]", one)[0]) for one in settings["project"]["dependencies"]}
+    ours = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    homes = packages_distributions()
+
+    files = [file for part in ours for file in (ROOT / part).rglob("*.py")]
+    foreign = {top for file in files for top in _imported(file)} - sys.stdlib_module_names - set(ours)
+
+    assert "aiohttp" in foreign
+    assert {top for top in foreign if not declared & {_plain(home) for home in homes.get(top, [])}} == set()
+
+
+def _imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
