@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal
 
+from clickhouse_connect.driver.binding import format_str
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from console_api.analysts import guard
@@ -78,17 +79,13 @@ def _filters(database: str, principal: Principal) -> str:
     """Return `additional_table_filters`: what ClickHouse adds to each read of each table."""
     pairs = []
     for table in _TABLES:
-        condition = f"tenant_id = {_literal(principal.tenant_id)}"
+        condition = f"tenant_id = {format_str(principal.tenant_id)}"
         if "tenant_id" not in table.columns or (principal.org_id and "org_id" not in table.columns):
             condition = "false"
         elif principal.org_id:
-            condition += f" AND org_id = {_literal(principal.org_id)}"
-        pairs.append(f"{_literal(f'{database}.{table.name}')}: {_literal(condition)}")
+            condition += f" AND org_id = {format_str(principal.org_id)}"
+        pairs.append(f"{format_str(f'{database}.{table.name}')}: {format_str(condition)}")
     return "{" + ", ".join(pairs) + "}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _told(away: WarehouseAway) -> WarehouseAway | InvalidRequest:

@@ -65,7 +65,3 @@ async def invitations(
 
 async def forget_invitation(session: AsyncSession, invitation_id: str) -> None:
     await session.execute(delete(Invitation).where(Invitation.invitation_id == invitation_id))
-
-
-async def org(session: AsyncSession, tenant_id: str, org_id: str) -> Org | None:
-    return await session.scalar(select(Org).where(Org.tenant_id == tenant_id, Org.org_id == org_id))

@@ -15,6 +15,7 @@ from console_api.auth import repository, roles
 from console_api.auth.models import Belonging, Person, Principal
 from console_api.auth.oidc import Verifier, invalid_token, looks_like_jwt
 from console_api.auth.people import People
+from console_api.control.directory import repository as directory
 from console_api.control.plane import ControlPlane, database_told
 from console_api.stores import Stores, StoresDep
 from kit.problems import Forbidden, NotFound, Unauthorized
@@ -109,7 +110,7 @@ async def _check_org(request: Request, tenant_id: str, org_id: str) -> None:
     assert isinstance(plane, ControlPlane)
     with database_told(plane):
         async with plane.database.reading() as session:
-            if await repository.org(session, tenant_id, org_id) is None:
+            if await directory.org(session, tenant_id, org_id) is None:
                 raise NotFound("There is no such org; list them at /api/v1/orgs.")
 
 

@@ -7,6 +7,8 @@ has no users; there `POST /api/v1/sql` is the way.
 
 from __future__ import annotations
 
+from clickhouse_connect.driver.binding import format_str
+
 from schemas import rows
 from streams.warehouse.cluster import local, on
 
@@ -30,7 +32,7 @@ def statements(
     was turned off in the server's configuration: then they need a policy of their own.
     """
     role = _name(f"analyst_{tenant_id}")
-    where = f"tenant_id = {_text(tenant_id)}"
+    where = f"tenant_id = {format_str(tenant_id)}"
     everywhere = on(cluster)
     found = [f"CREATE ROLE IF NOT EXISTS {role}{everywhere}"]
     # On a cluster a shard is asked in the reader's name, so both of a table's parts have the policy.
@@ -50,7 +52,3 @@ def statements(
 
 def _name(text: str) -> str:
     return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
