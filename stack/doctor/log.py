@@ -1,4 +1,4 @@
-"""Kafka: topics against the registry, lag against the fences, dead letters."""
+"""Kafka: topics against the registry, who reads it, dead letters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from console_api.consumers import log as groups
+from console_api.consumers import service
 from kit import kafka_access
 from schemas import topics
 from stack.doctor.findings import Finding, Place, ok, problem, warning
@@ -37,6 +40,7 @@ async def look(place: Place) -> AsyncIterator[Finding]:
         known = [topic for topic in topics.ALL if topic.name in there]
         for finding in [*await _shape(admin, known, kafka.partitions), *await _retention(admin, known)]:
             yield finding
+        yield await _readers(admin, kafka.partitions)
     finally:
         await admin.close()
     if not missing:
@@ -100,6 +104,26 @@ async def _retention(admin: AIOKafkaAdminClient, known: list[topics.Topic]) -> l
                     )
                 )
     return found or [ok("retention", "as the registry of topics says")]
+
+
+async def _readers(admin: AIOKafkaAdminClient, partitions: int) -> Finding:
+    """Look for what nobody reads although its readers run; whether they run is asked elsewhere."""
+    unread: list[str] = []
+    for role in service.ROLES:
+        try:
+            known = await groups.group(admin, role.group)
+        except GroupCoordinatorNotAvailableError:
+            continue  # a Kafka that no group was ever on
+        wanted = {TopicPartition(topic.name, p) for topic in role.topics for p in range(partitions)}
+        if known.members and (missing := wanted - known.owners.keys()):
+            unread.append(f"{', '.join(sorted({place.topic for place in missing}))} by {role.name}")
+    if unread:
+        return warning(
+            "readers",
+            f"not read: {'; '.join(unread)}",
+            "ask again in a minute, they may be dividing it among them; if it stays so, restart that role",
+        )
+    return ok("readers", "every partition has one")
 
 
 async def _dead_letters(place: Place) -> Finding:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from containers import Embedded, environment, free_ports
@@ -38,6 +39,8 @@ def findings(text: str) -> dict[str, dict[str, str]]:
 
 
 def test_of_a_healthy_stack_all_is_well(observed: Observed) -> None:
+    # What only reads along is not waited for when a stack starts.
+    soon(lambda: findings(observed.runmeter("doctor", "--json").stdout)["readers"]["level"] == "ok")
     asked = observed.runmeter("doctor", "--json")
 
     said = findings(asked.stdout)
@@ -51,6 +54,7 @@ def test_of_a_healthy_stack_all_is_well(observed: Observed) -> None:
         "kafka",
         "partitions",
         "retention",
+        "readers",
         "dead letters",
         "redis",
     }
@@ -149,6 +153,23 @@ async def test_a_clock_that_is_wrong_is_a_problem(place: Place) -> None:
     said = await looked(hot.look(place, wall=lambda: 1_000_000_000.0))
 
     assert said["clock"].level == "problem"
+
+
+async def test_a_topic_that_running_readers_leave_unread_is_a_warning(place: Place) -> None:
+    assert (await looked(log.look(place)))["readers"].level == "ok", "nobody runs"
+    reader = AIOKafkaConsumer(
+        topics.RUNS.name, bootstrap_servers=place.kafka.bootstrap, group_id="runmeter-warehouse"
+    )
+    await reader.start()
+    try:
+        said = (await looked(log.look(place)))["readers"]
+    finally:
+        await reader.stop()
+
+    assert said.level == "warning"
+    assert "usage.dead_letters" in said.said
+    assert "usage.runs" not in said.said
+    assert said.said.endswith("by warehouse")
 
 
 async def test_topics_of_another_shape_are_problems(place: Place) -> None:
