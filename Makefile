@@ -94,7 +94,7 @@ faults: setup ## Break a running stack in every way there is, and count (ARGS="-
 	@$(BIN)/python tests/faults/run.py $(ARGS)
 
 screenshots: setup browser ## Take pictures of every page into docs/images
-	@$(BIN)/python e2e/screenshots.py
+	@PYTHONPATH=tests $(BIN)/python e2e/screenshots.py
 
 env-example: $(ENV_STAMP) ## Write .env.example from kit/settings
 	@$(BIN)/python -m stack.env_example > .env.example

@@ -57,5 +57,5 @@ def _cells(row: Row, columns: Sequence[Column[Row]]) -> None:
         with box("td", column.classes).props("role=cell") as cell:
             cell.props["data-label"] = column.title
             drawn = column.draw(row)
-            if isinstance(drawn, str):
+            if isinstance(drawn, str) and drawn:
                 Text("span", drawn)

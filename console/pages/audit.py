@@ -100,8 +100,11 @@ class AuditLog:
             _draw(words.target_of(one, self._names))
 
     def _details(self, one: AuditEntry) -> None:
+        details = list(words.details_of(one, self._names, self._locale))
+        if not details:
+            return
         with box("div", "rm-details"):
-            for detail in words.details_of(one, self._names, self._locale):
+            for detail in details:
                 _draw(detail)
 
 

@@ -121,7 +121,7 @@ class OrderList:
             ]
             if self._everywhere:
                 columns.insert(1, Column("Organisation", self._draw_org))
-            table(page.orders, columns, "Orders", href=_path, testid="order-row")
+            table(page.orders, columns, "Orders", href=_path, testid="order-row", stacked=True)
             if page.next_cursor and self._pages < MOST_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
             elif page.next_cursor:
@@ -188,6 +188,7 @@ class _Subscriptions:
                 ],
                 "Subscriptions",
                 testid="subscription",
+                stacked=True,
             )
 
     def _actions(self, one: Subscription) -> None:

@@ -69,7 +69,7 @@ export function skeleton(series, width) {
   return {
     animation: false,
     textStyle: { fontFamily: token("font") },
-    grid: { left: 8, right: kinds[1] ? 8 : 12, top: 34, bottom: 4, containLabel: true },
+    grid: { left: 8, right: kinds[1] ? 8 : 28, top: 34, bottom: 4, containLabel: true },
     legend: {
       top: 0,
       left: 0,
