@@ -13,7 +13,7 @@ import msgspec
 Answer = TypeVar("Answer")
 Query = Mapping[str, str] | tuple[tuple[str, str], ...]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=3)
+_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=10)
 _UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=300, connect=3)
 #: A live stream has no total time; a silence longer than this (heartbeats are due) means it is dead.
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
