@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 from aiohttp.resolver import DefaultResolver
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from waiting import patient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -84,7 +85,7 @@ async def browser(target: Target) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    opened = await browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-US")
+    opened = patient(await browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-US"))
     yield opened
     await opened.close()
 
@@ -110,7 +111,9 @@ async def visitor(browser: Browser, target: Target) -> AsyncIterator[Visit]:
     contexts: list[BrowserContext] = []
 
     async def visit(user: str) -> Console:
-        contexts.append(await browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-US"))
+        contexts.append(
+            patient(await browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-US"))
+        )
         opened = Console(await contexts[-1].new_page(), dataclasses.replace(target, user=user))
         await opened.sign_in()
         return opened

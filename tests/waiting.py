@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext
 
 #: How long a test waits, in seconds, before it says that something will not happen.
 PATIENCE_S = 180.0
@@ -39,3 +43,9 @@ def soon(check: Callable[[], bool], what: str = "it comes true") -> None:
     while not check():
         assert time.monotonic() - began < PATIENCE_S, f"not within {PATIENCE_S:.0f} s: {what}"
         time.sleep(_POLL_S)
+
+
+def patient(context: BrowserContext) -> BrowserContext:
+    """Return a browser's context that waits for what is clicked or filled in as long as for all else."""
+    context.set_default_timeout(PATIENCE_S * 1_000)
+    return context

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from containers import free_ports
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, patient
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -91,7 +91,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    opened = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+    opened = patient(await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US"))
     yield opened
     await opened.close()
 

@@ -12,7 +12,7 @@ from browser_stack import sign_in
 from console_rig import CREDIT, Rig
 from metered_world import CHEAP, Told
 from playwright.async_api import Browser, Page, expect
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, patient
 
 from kit.clock import now_ms
 from metering.totals import CHARGED
@@ -131,7 +131,7 @@ async def test_a_run_can_be_read_by_everybody_also_on_a_phone(
     told = Told(shop.world)
     await told.charge()
     await told.store(shop.clickhouse)
-    context = await browser.new_context(viewport=_PHONE, color_scheme=scheme, locale="en-US")  # type: ignore[arg-type]
+    context = patient(await browser.new_context(viewport=_PHONE, color_scheme=scheme, locale="en-US"))  # type: ignore[arg-type]
     page = await context.new_page()
     await sign_in(page, shop.console_url, await shop.token())
     await page.goto(_run(shop, told))
@@ -243,7 +243,7 @@ async def test_the_audit_log_is_said_as_people_read_it(signed_in: Page, shop: Ri
 
 
 async def test_a_phone_shows_the_tab_that_is_open_and_all_of_a_key(browser: Browser, shop: Rig) -> None:
-    context = await browser.new_context(viewport=_PHONE, locale="en-US")
+    context = patient(await browser.new_context(viewport=_PHONE, locale="en-US"))
     page = await context.new_page()
     await sign_in(page, shop.console_url, await shop.token())
     instance = f"{shop.console_url}/account/instances/{shop.world.instance_id}"
@@ -270,7 +270,7 @@ async def test_a_phone_shows_the_tab_that_is_open_and_all_of_a_key(browser: Brow
     ("path", "row"), [("audit", "audit-entry"), ("team", "invitation"), ("wallet", "alert-rule")]
 )
 async def test_a_phone_cuts_nothing_off(browser: Browser, shop: Rig, path: str, row: str) -> None:
-    context = await browser.new_context(viewport=_PHONE, locale="en-US")
+    context = patient(await browser.new_context(viewport=_PHONE, locale="en-US"))
     page = await context.new_page()
     await sign_in(page, shop.console_url, await shop.token())
     if path == "team":

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_stack import serving
 from console_world import CREDIT, World
 from playwright.async_api import Browser, Page, expect
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, patient
 
 from console_api.app import Config
 
@@ -187,8 +187,8 @@ async def test_a_phone_needs_no_sideways_scrolling_and_german_gets_its_points(
     browser: Browser, console_url: str, world: World
 ) -> None:
     await world.count(started=1, tokens_in=12_345)
-    context = await browser.new_context(
-        viewport={"width": 390, "height": 844}, locale="de-DE", color_scheme="dark"
+    context = patient(
+        await browser.new_context(viewport={"width": 390, "height": 844}, locale="de-DE", color_scheme="dark")
     )
     page = await context.new_page()
     await sign_in(page, console_url, world.token)

@@ -16,7 +16,7 @@ from console_rig import CREDIT, Rig
 from control_world import projected
 from fake_issuer import issuer
 from playwright.async_api import Browser, Page, expect
-from waiting import eventually
+from waiting import eventually, patient
 
 from kit.clock import new_id, now_ms
 
@@ -168,7 +168,7 @@ async def test_a_bank_transfer_waits_for_an_operator(signed_in: Page, shop: Rig)
     await expect(page.get_by_test_id("mark_paid")).to_have_count(0)
 
     assert page.context.browser is not None
-    desk = await page.context.browser.new_context(locale="en-US")
+    desk = patient(await page.context.browser.new_context(locale="en-US"))
     operator = await desk.new_page()
     await operator.goto(shop.console_url)
     await operator.get_by_label("Access token").fill(await shop.token("operator", ""))
@@ -321,7 +321,7 @@ async def test_a_new_conversation_waits_for_no_answer_of_the_old_one(signed_in: 
 
 async def test_the_ledgers_dates_are_the_visitors(browser: Browser, shop: Rig) -> None:
     # There a day begins 14 hours before it does in UTC.
-    context = await browser.new_context(timezone_id="Pacific/Kiritimati", locale="en-US")
+    context = patient(await browser.new_context(timezone_id="Pacific/Kiritimati", locale="en-US"))
     page, zone = await context.new_page(), ZoneInfo("Pacific/Kiritimati")
     day = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     name = new_id("early")

@@ -12,6 +12,7 @@ from aiohttp import web
 from containers import free_ports
 from gateway_rig import Plane, Service, Tenant
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from waiting import patient
 
 CHROMIUM = shutil.which("chromium")
 _ARGUMENTS = [
@@ -86,7 +87,7 @@ async def shop(
     origins = (origin,) if allowed else ("https://elsewhere.example.com",)
     tenant = await plane.tenant(**{"kind": "widget", "allowed_origins": origins, "tools": (), **options})
     async with _served(origin, gateway.url, tenant.key):
-        context: BrowserContext = await browser.new_context(locale="en-US", **context_options)
+        context: BrowserContext = patient(await browser.new_context(locale="en-US", **context_options))
         page = await context.new_page()
         made = Shop(origin, page, tenant)
         page.on("console", made.hear)
