@@ -23,8 +23,12 @@ _NO_PATH = "No such path"
 class ApiError(Exception):
     """The API refused or cannot be reached. `detail` is meant for people."""
 
-    def __init__(self, status: int, code: str, detail: str, allowed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, allowed: tuple[str, ...] = (), title: str = ""
+    ) -> None:
         super().__init__(f"{status} {code}: {detail}")
+        #: What is wrong, where `detail` is only what would help.
+        self.title = title
         #: What would have been possible instead, where the API says so.
         self.allowed = allowed
         self.status = status
@@ -57,6 +61,7 @@ class Unreachable(ApiError):
 
 
 class _ProblemBody(msgspec.Struct):
+    title: str = ""
     code: str = "error"
     detail: str = ""
     allowed: tuple[str, ...] = ()
@@ -167,5 +172,5 @@ def problem(status: int, body: bytes) -> ApiError:
     kinds: dict[int, type[ApiError]] = {401: SignedOut, 403: Refused, 404: Missing, 412: Stale}
     kind = kinds.get(status, Unreachable if status >= 500 else ApiError)
     if (status == 404 and told.detail.startswith(_NO_PATH)) or status == 405:
-        return NotOffered(status, told.code, "This server does not offer that.")
-    return kind(status, told.code, told.detail or "The service gave no reason.", told.allowed)
+        return NotOffered(status, told.code, "This server does not offer that.", title=told.title)
+    return kind(status, told.code, told.detail or "The service gave no reason.", told.allowed, told.title)

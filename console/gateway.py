@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -16,10 +15,6 @@ _TIMEOUT = aiohttp.ClientTimeout(total=180, connect=5, sock_read=60)
 _SHORT = aiohttp.ClientTimeout(total=4)
 #: Before each try of a key that was made just now: gateways learn of it within a second, when not busy.
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)
-
-
-class _Titled(msgspec.Struct):
-    title: str = ""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -61,34 +56,29 @@ async def ask(
 def _refusal(status: int, body: bytes) -> ApiError:
     """Return the error that the gateway answered: what is wrong is its title, what would help its detail."""
     error = problem(status, body)
-    with contextlib.suppress(msgspec.MsgspecError):
-        if title := msgspec.json.decode(body, type=_Titled).title:
-            error.detail = f"{title}: {error.detail.removesuffix('.')}."
+    if error.title:
+        error.detail = f"{error.title}: {error.detail.removesuffix('.')}."
     return error
 
 
 async def serves(gateway_url: str, path: str) -> bool:
     """Return whether the gateway has something at a path."""
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_SHORT) as session,
-            session.get(f"{gateway_url.rstrip('/')}{path}") as answer,
-        ):
-            return answer.status == 200
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return False
+    return await _status("GET", gateway_url, path) == 200
 
 
 async def opens(gateway_url: str, key: str, origin: str) -> bool:
     """Return whether the gateway begins a widget's session with that key on pages of that origin."""
     headers = {"X-API-Key": key, "Origin": origin}
+    return await _status("POST", gateway_url, "/v1/widget/session:init", json={}, headers=headers) == 200
+
+
+async def _status(method: str, gateway_url: str, path: str, **sent: Any) -> int:
+    """Return the status of a short answer; 0 when there is none."""
     try:
         async with (
             aiohttp.ClientSession(timeout=_SHORT) as session,
-            session.post(
-                f"{gateway_url.rstrip('/')}/v1/widget/session:init", json={}, headers=headers
-            ) as answer,
+            session.request(method, f"{gateway_url.rstrip('/')}{path}", **sent) as answer,
         ):
-            return answer.status < 300
+            return answer.status
     except (TimeoutError, aiohttp.ClientError, OSError):
-        return False
+        return 0

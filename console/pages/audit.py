@@ -8,12 +8,13 @@ from fastapi.responses import Response
 from nicegui import ui
 
 from console.api import ApiError
-from console.calls import instances, operating
+from console.calls import instances
 from console.calls import team as calls
 from console.calls.team import AuditEntry, AuditPage
 from console.components import states
 from console.components.button import Button
 from console.components.loaded import Loaded, toast
+from console.components.org_names import OrgNames
 from console.components.short_id import short_id
 from console.components.table import Column, table
 from console.components.text import Text, box, when
@@ -48,16 +49,16 @@ class AuditLog:
         self._visitor = visitor
         self._everywhere = everywhere
         self._names = Names()
-        self._orgs: dict[str, str] = {}
+        self._orgs = OrgNames(visitor)
         self._locale = locale()
         self._loaded = Loaded(self._load, self._draw, "audit log", count=6)
 
     async def _load(self) -> AuditPage:
-        if self._everywhere:
-            self._orgs = await operating.org_names(self._visitor)
-        else:
+        if not self._everywhere:
             self._names = await _names(self._visitor)
-        return await calls.audit(self._visitor, None, everywhere=self._everywhere)
+        page = await calls.audit(self._visitor, None, everywhere=self._everywhere)
+        await self._learn(page)
+        return page
 
     def _draw(self, page: AuditPage) -> None:
         with box("section", "rm-card"):
@@ -84,16 +85,21 @@ class AuditLog:
     async def _more(self, page: AuditPage) -> None:
         try:
             older = await calls.audit(self._visitor, page.next_cursor, everywhere=self._everywhere)
+            await self._learn(older)
         except ApiError as error:
             toast(error.detail, bad=True)
             return
         self._loaded.show(AuditPage((*page.entries, *older.entries), older.next_cursor))
 
+    async def _learn(self, page: AuditPage) -> None:
+        if self._everywhere:
+            await self._orgs.learn(one.org_id for one in page.entries if one.org_id)
+
     def _draw_org(self, one: AuditEntry) -> None:
-        if one.org_id and one.org_id not in self._orgs:
-            short_id(one.org_id)
+        if one.org_id:
+            self._orgs.draw(one.org_id)
         else:
-            Text("span", self._orgs.get(one.org_id, "All"))
+            Text("span", "All")
 
     def _target(self, one: AuditEntry) -> None:
         with box("div", "rm-details"):

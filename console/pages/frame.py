@@ -140,8 +140,6 @@ class _Navigation:
         except ApiError:
             return  # the page itself says what is wrong
         self._draw(account)
-        if account.operates and self._visitor.org_id:
-            self._acting_for.text = await operating.org_name(self._visitor, self._visitor.org_id)
 
     def _draw(self, account: Account) -> None:
         self._who.text = account.shown
@@ -162,9 +160,14 @@ class _Navigation:
         note = box("div", "rm-note rm-note--warn", testid="acting-for").style("margin-top:14px")
         with note, box("div"):
             Text("p", "You act for", "rm-small")
-            self._acting_for = Text("p", "\u00a0")
+            called = Text("p", "\u00a0")
             Text("p", self._visitor.org_id, "rm-mono rm-small")
             Button("Stop", stop, look="secondary", small=True)
+
+        async def name() -> None:
+            called.text = await operating.org_name(self._visitor, self._visitor.org_id)
+
+        ui.timer(0, name, once=True)
 
     def _entries(self, label: str, entries: tuple[Entry, ...], title: str = "") -> None:
         if title:

@@ -21,6 +21,8 @@ from console.pages.topup import METHODS
 from console.session import locale
 from console.visitor import Visitor
 
+#: Where orders are listed, and below which each has its page.
+PATH = "/account/orders"
 _EVERY_S = 1.5
 #: Of an order that is none of these, of so many readings one is made: somebody else may retry or refund it.
 _UNDER_WAY = ("pending", "paid")
@@ -37,7 +39,7 @@ _STEPS = {
 class OneOrder:
     """One order. It is read again often while something is to happen by itself, and seldom afterwards."""
 
-    def __init__(self, visitor: Visitor, order_id: str, listed_at: str) -> None:
+    def __init__(self, visitor: Visitor, order_id: str) -> None:
         self._visitor = visitor
         self._order_id = order_id
         self._shown = locale()
@@ -48,7 +50,7 @@ class OneOrder:
         self._order: Order | None = None
         self._spared = 0
         with box("nav", "rm-crumbs").props('aria-label="Breadcrumb"'):
-            link("Orders & billing", listed_at)
+            link("Orders & billing", PATH)
             Text("span", "/", "rm-muted").props('aria-hidden="true"')
             Text("span", "Order").props('aria-current="page"')
         self._loaded = Loaded(self._load, self._draw, "order", count=6, every_s=_EVERY_S)

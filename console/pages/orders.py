@@ -10,7 +10,6 @@ from urllib.parse import quote
 from fastapi.responses import RedirectResponse, Response
 from nicegui import ui
 
-from console.calls import operating
 from console.calls import shop as calls
 from console.calls.paging import MOST_PAGES, all_pages
 from console.calls.shop import Order, OrderPage, Subscription
@@ -18,14 +17,14 @@ from console.components import states
 from console.components.button import Button, link_button
 from console.components.dialog import confirmed
 from console.components.loaded import Loaded, attempt
-from console.components.short_id import short_id
+from console.components.org_names import OrgNames
 from console.components.status import StatusBadge
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
 from console.formats import Locale
 from console.pages.buy import EVERY
 from console.pages.instance.context import instance_path
-from console.pages.order import OneOrder
+from console.pages.order import PATH, OneOrder
 from console.pages.signed_in import card_head, heading, signed_in
 from console.pages.topup import METHODS
 from console.services import Services
@@ -34,7 +33,6 @@ from console.visitor import Visitor
 
 Value = TypeVar("Value")
 
-PATH = "/account/orders"
 _LOOK_AGAIN_S = 10
 
 
@@ -49,7 +47,7 @@ def register(services: Services) -> None:
 
     @ui.page(f"{PATH}/{{order_id}}")
     def one(order_id: str) -> Response | None:
-        return signed_in(services, "Order", PATH, lambda visitor: OneOrder(visitor, order_id, PATH))
+        return signed_in(services, "Order", PATH, lambda visitor: OneOrder(visitor, order_id))
 
 
 def _list(visitor: Visitor) -> None:
@@ -88,7 +86,7 @@ class OrderList:
     def __init__(self, visitor: Visitor, *, everywhere: bool = False) -> None:
         self._visitor = visitor
         self._everywhere = everywhere
-        self._orgs: dict[str, str] = {}
+        self._orgs = OrgNames(visitor)
         self._locale = locale()
         self._pages = 1
         self._loaded = Loaded(
@@ -100,10 +98,11 @@ class OrderList:
         )
 
     async def _load(self) -> OrderPage:
-        if self._everywhere:
-            self._orgs = await operating.org_names(self._visitor)
         pages = await all_pages(lambda cursor: calls.orders(self._visitor, cursor), self._pages)
-        return OrderPage(tuple(order for page in pages for order in page.orders), pages[-1].next_cursor)
+        found = tuple(order for page in pages for order in page.orders)
+        if self._everywhere:
+            await self._orgs.learn(order.org_id for order in found)
+        return OrderPage(found, pages[-1].next_cursor)
 
     def _draw(self, page: OrderPage, names: dict[str, str]) -> None:
         with box("section", "rm-card", testid="orders"):
@@ -120,18 +119,12 @@ class OrderList:
                 Column("Amount", lambda order: _amount(order, self._locale), "rm-number"),
             ]
             if self._everywhere:
-                columns.insert(1, Column("Organisation", self._draw_org))
+                columns.insert(1, Column("Organisation", lambda order: self._orgs.draw(order.org_id)))
             table(page.orders, columns, "Orders", href=_path, testid="order-row", stacked=True)
             if page.next_cursor and self._pages < MOST_PAGES:
                 Button("Show more", self._more, look="secondary", small=True).classes("rm-more")
             elif page.next_cursor:
                 Text("p", "Older orders are not shown.", "rm-muted rm-small")
-
-    def _draw_org(self, order: Order) -> None:
-        if order.org_id in self._orgs:
-            Text("span", self._orgs[order.org_id])
-        else:
-            short_id(order.org_id)
 
     def _draw_none(self) -> None:
         if self._everywhere:

@@ -4,80 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from console_api.alerts import intake as alerts
 from console_api.auth import roles
 from console_api.auth.models import Principal
 from console_api.consumers import log as kafka_log
 from console_api.consumers import repository
 from console_api.consumers.log import Bounds, Group, Times
 from console_api.consumers.models import Consumers, PartitionLag, RoleLag
+from console_api.consumers.readers import Role, roles_of
 from console_api.stores import Stores
 from kit.problems import Unavailable
 from kit.settings import KafkaSettings
 from schemas import insert_plan, topics
-from schemas.topics import Topic
 
 log = logging.getLogger(__name__)
 
 _WITHIN_S = 15.0
 _KEPT_MS = 2_000
+_FENCED = (*topics.METERED, topics.LEDGER)
 
 
 class LogAway(Unavailable):
     """Kafka cannot answer now."""
 
     code, title = "log_unavailable", "The log does not say how far workers are right now"
-
-
-@dataclass(frozen=True)
-class Role:
-    """A group and what it reads. Who keeps no fences has its position in its commits."""
-
-    name: str
-    group: str
-    topics: tuple[Topic, ...]
-    source: str = "commits"
-
-
-#: Every reader of the log that belongs to the product, but for those of billing records: see `roles_of`.
-ROLES: tuple[Role, ...] = (
-    Role("metering", "runmeter-metering", topics.METERED, "fences in Redis"),
-    Role("warehouse", "runmeter-warehouse", topics.STORED, "plans in commits"),
-    Role("ingestion", "runmeter-ingestion", (topics.INGESTION_REQUESTED,)),
-    Role("knowledge", "runmeter-knowledge", (topics.INGESTION_PROGRESS,)),
-    Role(
-        "conversations",
-        "runmeter-conversations",
-        (topics.CONVERSATION_TURNS, topics.CONVERSATION_FEEDBACK),
-    ),
-    Role("alerts", alerts.GROUP, (topics.LIMITS,)),
-    Role("operating", "runmeter-operating", (topics.DEAD_LETTERS, topics.RECONCILIATIONS)),
-    Role("reconcile", "runmeter-reconcile", (topics.RECONCILE_REQUESTS,)),
-)
-
-
-#: There are none of these where nothing is exported.
-_BILLING = Role("billing", "runmeter-billing", (topics.LEDGER,), "fences in Redis")
-#: And the destination's name.
-_EXPORTER = "runmeter-export-"
-_MOST_EXPORTERS = 50
-_FENCED = (*topics.METERED, topics.LEDGER)
-
-
-def roles_of(known: Collection[str]) -> list[Role]:
-    """Return the readers there are, given the groups that Kafka knows."""
-    exporters = sorted(group for group in known if group.startswith(_EXPORTER))[:_MOST_EXPORTERS]
-    return [
-        *ROLES,
-        *([_BILLING] if _BILLING.group in known else []),
-        *(Role(group.removeprefix("runmeter-"), group, (topics.BILLING,)) for group in exporters),
-    ]
 
 
 class ConsumerWatch:

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from console_api.consumers import log as groups
-from console_api.consumers import service
+from console_api.consumers.readers import roles_of
 from kit import kafka_access
 from schemas import topics
 from stack.doctor.findings import Finding, Place, ok, problem, warning
@@ -109,13 +108,13 @@ async def _retention(admin: AIOKafkaAdminClient, known: list[topics.Topic]) -> l
 async def _readers(admin: AIOKafkaAdminClient, partitions: int) -> Finding:
     """Look for what nobody reads although its readers run; whether they run is asked elsewhere."""
     unread: list[str] = []
-    for role in service.ROLES:
-        try:
-            known = await groups.group(admin, role.group)
-        except GroupCoordinatorNotAvailableError:
-            continue  # a Kafka that no group was ever on
+    known = await groups.names(admin)
+    for role in roles_of(known):
+        if role.group not in known:
+            continue
+        group = await groups.group(admin, role.group)
         wanted = {TopicPartition(topic.name, p) for topic in role.topics for p in range(partitions)}
-        if known.members and (missing := wanted - known.owners.keys()):
+        if group.members and (missing := wanted - group.owners.keys()):
             unread.append(f"{', '.join(sorted({place.topic for place in missing}))} by {role.name}")
     if unread:
         return warning(

@@ -20,7 +20,7 @@ from test_alerts_kafka import publish
 from waiting import PATIENCE_S, until
 
 from console_api.alerts.intake import GROUP, LimitsIntake
-from console_api.consumers.service import ROLES, roles_of
+from console_api.consumers.readers import ROLES, roles_of
 from console_api.control.intake import Intake
 from console_api.database.engine import Database
 from console_api.metrics import Metrics
