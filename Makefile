@@ -11,6 +11,9 @@ ENV_STAMP := $(VENV)/.synced
 TEST_PROCESSES ?= 2
 KAFKA := build/kafka
 KAFKA_STAMP := $(KAFKA)/.fetched
+TOOLS := build/bin
+STRIPE_MOCK_VERSION := v0.197.0
+ALERTMANAGER_VERSION := $(shell sed -n 's|.*prom/alertmanager:||p' docker/compose.yaml)
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 
 # $(call packages,COMMAND THAT SUCCEEDS WHEN THEY ARE THERE,DEBIAN PACKAGES)
@@ -31,7 +34,7 @@ endef
 
 java_is_new_enough = java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])'
 
-.PHONY: help setup browser demo up down test lint format types check bench faults screenshots env-example metrics-page prometheus-rule docs clean
+.PHONY: help setup browser test-tools demo up down test lint format types check bench faults screenshots env-example metrics-page prometheus-rule docs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -60,6 +63,20 @@ $(KAFKA_STAMP): stack/kafka/pom.xml
 browser: ## Install Chromium, which the browser tests drive
 	@$(call packages,command -v chromium,chromium)
 
+test-tools: $(addprefix $(TOOLS)/,stripe-mock alertmanager prometheus) ## Install what only tests need, and they do without
+
+$(TOOLS)/stripe-mock: module := github.com/stripe/stripe-mock@$(STRIPE_MOCK_VERSION)
+$(TOOLS)/alertmanager: module := github.com/prometheus/alertmanager/cmd/alertmanager@$(ALERTMANAGER_VERSION)
+$(TOOLS)/stripe-mock $(TOOLS)/alertmanager:
+	@GOBIN=$(CURDIR)/$(@D) go install $(module) || echo "no $(@F) (it needs Go >= 1.22): tests with it are skipped" >&2
+
+$(TOOLS)/prometheus:
+	@# Out of Debian's package, which would start a server if it were installed.
+	@mkdir -p $(@D)/debian && cd $(@D)/debian && get="apt-get download -q prometheus" \
+	  && { $$get || { apt-get update -q && $$get; }; } && dpkg-deb --extract prometheus_*.deb . \
+	  && mv usr/bin/promtool usr/bin/prometheus .. || echo "no prometheus: tests with it are skipped" >&2
+	@rm -rf $(@D)/debian
+
 demo: setup ## Start everything, drive traffic, show the result (ARGS="…" is passed on)
 	@$(BIN)/runmeter demo $(ARGS)
 
@@ -69,7 +86,7 @@ up: setup ## Start the stack in the background
 down: ## Stop the stack
 	@$(BIN)/runmeter down $(ARGS)
 
-test: setup browser ## Run every test (ARGS="-k name" is passed on)
+test: setup browser test-tools ## Run every test (ARGS="-k name" is passed on)
 	@# Much of a test is waiting. The order is that of `tests/whole_stack.py`.
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 

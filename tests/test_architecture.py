@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parsed import parsed
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +54,7 @@ _ABSOLUTE = re.compile(r"(?<![\w.}/<-])/(?:work|root|home|Users)/[\w.]")
 
 def imported(source: str, package: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the top-level package of each import, wherever it stands, `import_module` too."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name.split(".")[0]
@@ -77,7 +78,7 @@ def floats(source: str) -> list[int]:
     """Return the lines on which code makes, names or writes a float."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if (isinstance(node, ast.Constant) and isinstance(node.value, float))
         or (isinstance(node, ast.Name) and node.id == "float")
     ]

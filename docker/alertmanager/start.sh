@@ -1,5 +1,6 @@
 #!/bin/sh
 # Alertmanager reads no environment: what it is told there is written into its configuration before it starts.
+# Its own options are passed on.
 set -eu
 umask 077
 folder=$(mktemp -d)
@@ -19,7 +20,7 @@ mail() {
   echo "    email_configs:"
   echo "      - to: $(quoted "$ALERTMANAGER_MAIL_TO")"
   echo "        from: $(quoted "$SMTP_SENDER")"
-  echo "        smarthost: $(quoted "$SMTP_HOST:587")"
+  echo "        smarthost: $(quoted "$SMTP_HOST:${SMTP_PORT:-587}")"
   if [ -n "$SMTP_USER" ]; then
     echo "        auth_username: $(quoted "$SMTP_USER")"
     echo "        auth_password_file: $folder/smtp_password"
@@ -40,4 +41,4 @@ fi
   if [ -n "$ALERTMANAGER_WEBHOOK_URL" ]; then webhook; fi
   if [ -n "$ALERTMANAGER_MAIL_TO" ]; then mail; fi
 } >"$folder/alertmanager.yml"
-exec alertmanager --config.file="$folder/alertmanager.yml" --storage.path=/alertmanager
+exec alertmanager --config.file="$folder/alertmanager.yml" "$@"

@@ -154,7 +154,7 @@ ALERTS = count(
     "alerts",
     "console_api",
     "Alerts written down, by kind",
-    kind=bounded("the kinds of alerts"),
+    kind=among("credits", "cap", "anomaly", "forecast", "payment"),
 )
 ALERT_DELIVERIES = count(
     "runmeter_console_api_alert_deliveries",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsed import parsed
 
 from console.calls.team import AuditEntry
 from console.formats import Locale
@@ -54,7 +55,7 @@ def actions() -> set[str]:
     """Return every action that the console API notes by its name."""
     found: set[str] = set()
     for source in (ROOT / "console_api").rglob("*.py"):
-        for call in ast.walk(ast.parse(source.read_text())):
+        for call in ast.walk(parsed(source.read_text())):
             if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) in (
                 "record",
                 "_audit",

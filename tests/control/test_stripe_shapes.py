@@ -1,21 +1,20 @@
 """Our requests against Stripe's own mock, which checks every parameter with the specification of the API.
 
-`go install github.com/stripe/stripe-mock@latest` makes it; without it these tests are skipped, saying so.
+`make test` builds it where there is Go; without it these tests are skipped, saying so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 import stripe
+from built import program
 from containers import free_ports
 from pydantic import SecretStr
 from waiting import eventually
@@ -30,7 +29,7 @@ from kit.settings import StripeSettings
 @pytest_asyncio.fixture(scope="module")
 async def mock() -> AsyncIterator[str]:
     """The URL of a running stripe-mock."""
-    binary = shutil.which("stripe-mock") or shutil.which("stripe-mock", path=str(Path.home() / "go" / "bin"))
+    binary = program("stripe-mock")
     if binary is None:
         pytest.skip("NOT TESTED AGAINST STRIPE'S SPECIFICATION: there is no stripe-mock")
     ports = free_ports("http", "https")

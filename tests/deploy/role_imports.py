@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from parsed import parsed
+
 from stack.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +101,7 @@ def _path(module: str) -> Path | None:
 
 def _imported(path: Path, module: str) -> list[str]:
     found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

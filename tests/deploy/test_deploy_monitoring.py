@@ -86,8 +86,9 @@ def _receivers(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
     service = SERVICES_OF_COMPOSE["alertmanager"]
     env = {**dict.fromkeys(service["environment"], ""), **told}
     env |= {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder)}
-    assert service["entrypoint"] == ["sh", "/etc/alertmanager/start.sh"]
-    command = ["sh", str(DOCKER / "alertmanager" / "start.sh")]
+    shell, script, *options = service["entrypoint"]
+    assert script == "/etc/alertmanager/start.sh"
+    command = [shell, str(DOCKER / "alertmanager" / "start.sh"), *options]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 

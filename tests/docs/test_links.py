@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from parsed import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,7 +51,7 @@ def problem(page: Path, target: str) -> str | None:
         return f"{target}: leaves the repository"
     if not file.exists():
         return f"{target}: there is no such file"
-    if anchor and file.suffix == ".py" and anchor not in set(names(ast.parse(file.read_text()).body)):
+    if anchor and file.suffix == ".py" and anchor not in set(names(parsed(file.read_text()).body)):
         return f"{target}: {path} defines no {anchor}"
     if anchor and file.suffix == ".md" and anchor not in anchors(file.read_text()):
         return f"{target}: there is no such heading"

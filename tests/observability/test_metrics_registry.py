@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import httpx
 import pytest
@@ -15,10 +15,12 @@ from aiokafka import AIOKafkaProducer
 from containers import free_ports
 from observed_rules import increasing
 from observed_stack import Observed
+from parsed import parsed
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import soon
 
+from console_api.alerts.kinds import AlertKind
 from kit.clock import now_ms
 from kit.metrics import counter, registry, serving
 from kit.metrics.declared import Bound, Metric
@@ -164,7 +166,7 @@ def test_a_metric_cannot_be_built_as_another_kind() -> None:
 def made_elsewhere(source: str) -> list[str]:
     """Return the kinds of metric that a file takes from Prometheus' client and calls by itself."""
     kinds = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
-    tree = ast.parse(source)
+    tree = parsed(source)
     taken = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -195,13 +197,14 @@ def test_metrics_are_made_from_declarations_only() -> None:
 def test_a_counter_is_at_0_in_each_of_its_series_before_anything_happened() -> None:
     made = CollectorRegistry()
     counter(serving.ALERT_DELIVERIES, made)
-    counter(serving.ALERTS, made)
+    counter(serving.API_REQUESTS, made)
 
     text = generate_latest(made).decode()
 
     assert text.count("runmeter_console_api_alert_deliveries_total{") == 4
     assert unborn("console_api", text) == []
-    assert "runmeter_console_api_alerts_total{" not in text, "the kinds are another registry's"
+    assert "runmeter_console_api_requests_total{" not in text, "the routes are another registry's"
+    assert dict(serving.ALERTS.labels)["kind"].values == get_args(AlertKind)
 
 
 def test_a_role_tells_its_letters_before_the_first() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from parsed import parsed
 from redis.crc import key_slot
 
 from schemas import keys
@@ -55,7 +56,7 @@ def spelt_keys(source: str) -> Iterator[int]:
     """Yield the lines on which Python code spells a Redis key itself."""
     prefixes = tuple(built(function).split(":")[0] + ":" for function in PROJECTIONS)
     channels = (keys.CANCEL_CHANNEL, keys.KEY_CHANGED_CHANNEL, keys.LIMIT_CHANNEL)
-    tree = ast.parse(source)
+    tree = parsed(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value
