@@ -13,8 +13,9 @@ import msgspec
 Answer = TypeVar("Answer")
 Query = Mapping[str, str] | tuple[tuple[str, str], ...]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=10)
-_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=300, connect=3)
+_CONNECT_S = 10
+_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=_CONNECT_S)
+_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=300, connect=_CONNECT_S)
 #: A live stream has no total time; a silence longer than this (heartbeats are due) means it is dead.
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_read=45)
 _NO_PATH = "No such path"

@@ -23,7 +23,7 @@ import msgspec
 from console.api import SignedOut, Unreachable
 from kit.settings import ConsoleSettings
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MAX_BODY = 1 << 20
 #: Renew a token this long before it ends, so that none ends on its way.
 _EARLY_S = 60
