@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import cast, get_args
 
@@ -14,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from containers import free_ports
 from observed_rules import increasing
-from observed_stack import Observed
+from observed_stack import Observed, answers
 from parsed import parsed
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -99,20 +97,9 @@ def test_a_running_role_exposes_what_is_declared_for_it_and_nothing_else(
 
 def test_reconcile_tells_completeness_freshness_and_difference(observed: Observed) -> None:
     port = free_ports("reconcile")["reconcile"]
-    command = [sys.executable, "-m", "stack.cli", "reconcile", "--every", "1", "--metrics-port", str(port)]
-    with subprocess.Popen(command, env=observed.env, stderr=subprocess.DEVNULL) as process:
-        try:
-
-            def ready() -> bool:
-                try:
-                    return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
-                except httpx.HTTPError:
-                    return False
-
-            soon(ready, "it has reconciled once")
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-        finally:
-            process.terminate()
+    with observed.reconciling(port):
+        soon(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "it has reconciled once")
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     assert wrongs("reconcile", text) == []
     said = {s.name: s.value for family in text_string_to_metric_families(text) for s in family.samples}
     assert said["runmeter_reconcile_completeness_ratio"] == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,9 +19,9 @@ import yaml
 from aiokafka import AIOKafkaProducer
 from built import program
 from containers import free_ports
-from mail_server import SENDER, MailServer, certificate, mail_server
+from mail_server import SENDER, MailServer, Taken, certificate, mail_server
 from observed_rules import RULES, alerts
-from observed_stack import Observed
+from observed_stack import Observed, answers, process
 from waiting import soon
 
 from schemas import topics
@@ -71,8 +70,7 @@ def monitored(observed: Observed, tmp_path_factory: pytest.TempPathFactory) -> I
     with ExitStack() as running:
         mail = running.enter_context(mail_server(context=context, login=LOGIN))
         hook_port, hooked = running.enter_context(_hook())
-        operate = ("reconcile", "--every", "1", "--metrics-port", str(ports["reconcile"]))
-        running.enter_context(_process(sys.executable, "-m", "stack.cli", *operate, env=observed.env))
+        running.enter_context(observed.reconciling(ports["reconcile"]))
         told = {
             "ALERTMANAGER_WEBHOOK_URL": f"http://127.0.0.1:{hook_port}/{SECRET_PATH}",
             "ALERTMANAGER_MAIL_TO": ADDRESSEE,
@@ -86,7 +84,7 @@ def monitored(observed: Observed, tmp_path_factory: pytest.TempPathFactory) -> I
             "PATH": f"{Path(str(ALERTMANAGER)).parent}:{observed.env['PATH']}",
         }
         running.enter_context(
-            _process(
+            process(
                 "sh",
                 str(DOCKER / "alertmanager" / "start.sh"),
                 f"--storage.path={folder / 'alertmanager'}",
@@ -96,7 +94,7 @@ def monitored(observed: Observed, tmp_path_factory: pytest.TempPathFactory) -> I
             )
         )
         running.enter_context(
-            _process(
+            process(
                 str(PROMETHEUS),
                 f"--config.file={_configured(folder, {**observed.ports, **ports})}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
@@ -105,7 +103,7 @@ def monitored(observed: Observed, tmp_path_factory: pytest.TempPathFactory) -> I
             )
         )
         for ready in (f"{url}/-/ready", f"{alertmanager_url}/-/ready"):
-            soon(lambda ready=ready: _answers(ready), f"{ready} answers")  # type: ignore[misc]
+            soon(lambda ready=ready: answers(ready), f"{ready} answers")  # type: ignore[misc]
         yield Monitored(url, alertmanager_url, mail, hooked)
 
 
@@ -114,7 +112,7 @@ def _configured(folder: Path, ports: dict[str, int]) -> Path:
     config = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yaml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     [job] = config["scrape_configs"]
-    for target in [target for one in job["static_configs"] for target in one["targets"]]:
+    for target in _targets(job):
         part = _PARTS.get(name := target.partition(":")[0], name)
         port = ports.get(f"{part}_ops") or ports[part]
         job["relabel_configs"].append(
@@ -156,25 +154,13 @@ def _hook() -> Iterator[tuple[int, list[dict[str, Any]]]]:
         server.shutdown()
 
 
-@contextmanager
-def _process(*command: str, env: dict[str, str]) -> Iterator[None]:
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
+def _targets(job: dict[str, Any]) -> list[str]:
+    return [target for one in job["static_configs"] for target in one["targets"]]
 
 
 async def _publish(observed: Observed, record: bytes) -> None:
     async with AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{observed.ports['kafka']}") as producer:
         await producer.send_and_wait(topics.RUNS.name, record, key=b"org_poison")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def test_prometheus_can_read_configuration_and_rules(tmp_path: Path) -> None:
@@ -191,7 +177,7 @@ def test_prometheus_can_read_configuration_and_rules(tmp_path: Path) -> None:
 
 def test_every_process_is_asked_and_answers_under_its_name(monitored: Monitored) -> None:
     [job] = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
-    names = {target.partition(":")[0] for one in job["static_configs"] for target in one["targets"]}
+    names = {target.partition(":")[0] for target in _targets(job)}
 
     def up() -> set[str]:
         targets = monitored.ask("targets")["activeTargets"]
@@ -227,14 +213,20 @@ def test_who_operates_is_told_of_what_went_wrong(monitored: Monitored, observed:
         counted = "sum(runmeter_dead_letters_total{role='metering'})"
         return list(monitored.ask("query", query=counted)["result"])
 
+    # Of other alerts there may be some, too.
+    def mails() -> list[Taken]:
+        return [one for one in monitored.mail.taken if "RunmeterDeadLetters" in str(one.message["Subject"])]
+
+    def messages() -> list[dict[str, Any]]:
+        return [one for one in monitored.hooked if one["groupLabels"]["alertname"] == "RunmeterDeadLetters"]
+
     # An increase takes a figure from before.
     soon(lambda: bool(letters()), "dead letters are counted")
     asyncio.run(_publish(observed, b"{"))
 
     soon(lambda: "RunmeterDeadLetters" in monitored.firing(), "the alert fires")
-    soon(lambda: bool(monitored.mail.taken and monitored.hooked), "a mail and a message arrive")
-    [mail] = [one for one in monitored.mail.taken if "RunmeterDeadLetters" in str(one.message["Subject"])]
-    [said] = [one for one in monitored.hooked if one["groupLabels"]["alertname"] == "RunmeterDeadLetters"]
+    soon(lambda: bool(mails() and messages()), "a mail and a message arrive")
+    [mail], [said] = mails(), messages()
     assert said["commonAnnotations"]["runbook"] == "docs/operations.md#dead-letters"
     assert (mail.recipients, mail.over_tls) == ([ADDRESSEE], True)
     assert mail.message["From"] == SENDER
