@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.errors import database_away
+from console_api.control.outbox import service as outbox
 from console_api.control.outbox.kafka_sink import KafkaSink
 from console_api.control.outbox.relay import OUTAGES, Relay
 from console_api.control.projections.keeper import Keeper
@@ -82,6 +83,8 @@ class ControlPlane:
     clock: Clock
     introspections: Pace
     wrong_introspections: Pace
+    #: Tells gateways of a change before it is answered; without it the outbox does, a moment later.
+    projector: Projector | None = None
     #: Set once the schema is the newest.
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -96,6 +99,7 @@ async def running(
 ) -> AsyncIterator[ControlPlane]:
     """Run the control plane until the block ends; `older_seals` hears how many secrets need older keys."""
     database = connect(config.database, config.data_dir)
+    projector = Projector(database, Writer(redis), clock)
     most = config.control.introspections_per_minute
     plane = ControlPlane(
         database,
@@ -104,8 +108,9 @@ async def running(
         clock,
         Pace(most, clock),
         Pace(most // 10, clock),
+        projector,
     )
-    work = [asyncio.create_task(task) for task in _work(plane, redis, kafka, older_seals)]
+    work = [asyncio.create_task(task) for task in _work(plane, projector, redis, kafka, older_seals)]
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
@@ -117,11 +122,14 @@ async def running(
 
 
 def _work(
-    plane: ControlPlane, redis: Redis, kafka: KafkaSettings, older_seals: Callable[[int], None]
+    plane: ControlPlane,
+    projector: Projector,
+    redis: Redis,
+    kafka: KafkaSettings,
+    older_seals: Callable[[int], None],
 ) -> list[Coroutine[Any, Any, None]]:
     """Return what is to run, side by side, until the control plane ends."""
     database, settings, clock = plane.database, plane.settings, plane.clock
-    projector = Projector(database, Writer(redis), clock)
     relays = (
         Relay(database, "redis", projector, settings, clock),
         Relay(database, "kafka", KafkaSink(kafka), settings, clock),
@@ -199,6 +207,8 @@ async def writing(plane: ControlPlane) -> AsyncIterator[AsyncSession]:
     with _outages_told():
         async with plane.database.writing() as session:
             yield session
+    if plane.projector is not None:
+        await plane.projector.at_once(outbox.named(session))
 
 
 async def _reading(plane: ControlDep) -> AsyncIterator[AsyncSession]:

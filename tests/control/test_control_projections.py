@@ -19,8 +19,11 @@ from console_api.control.directory import prices
 from console_api.control.directory import service as directory
 from console_api.control.directory.models import Configuration
 from console_api.control.errors import Conflict, PreconditionFailed
+from console_api.control.outbox import service as outbox
+from console_api.control.outbox.models import Projection
 from console_api.control.outbox.relay import Relay
 from console_api.control.projections import repository
+from console_api.control.projections import service as projections
 from console_api.control.projections.keeper import Keeper
 from console_api.control.projections.records import REVOKED_KEPT_MS, tightened
 from console_api.control.projections.service import Projector, project_all
@@ -296,6 +299,51 @@ async def test_a_change_is_announced_once_and_a_rebuild_is_not(
         assert await pubsub.get_message(timeout=0.2) is None
 
     assert heard == [digest(key.key), digest(key.key)]
+
+
+async def test_what_was_answered_is_true_already(
+    world: World, projector: Projector, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No relay runs here."""
+    monkeypatch.setattr(projections, "_PATIENCE_S", PATIENCE_S)
+    key = await new_key(world)
+    named: list[tuple[Projection, str]] = [("api_key", digest(key.key)), ("instance", world.instance_id)]
+    await projector.at_once(named)
+    assert await redis.exists(keys.instance(world.instance_id))
+    opened = await key_record(redis, key.key)
+    assert opened is not None
+    assert not opened.revoked
+
+    await revoke(world, key.key_id)
+    await projector.at_once(named)
+
+    closed = await key_record(redis, key.key)
+    assert closed is not None
+    assert closed.revoked
+
+
+async def test_a_transaction_tells_what_it_named(world: World) -> None:
+    async with world.database.writing() as session:
+        wanted = NewKey(kind="secret", name="backend")
+        key = await api_keys.create(session, owner(world), world.instance_id, wanted, world.clock())
+        assert outbox.named(session) == [("api_key", digest(key.key))]
+    async with world.database.writing() as session:
+        assert outbox.named(session) == []
+
+
+async def test_what_cannot_be_written_at_once_is_the_outboxs(
+    world: World, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports("own").values()
+    away = redis_client.connect(RedisSettings(url=f"redis://127.0.0.1:{port}/0"))
+    await Projector(world.database, Writer(away), world.clock).at_once([("instance", world.instance_id)])
+    await away.aclose()
+
+    # Of a plan's change, which names all of its instances.
+    monkeypatch.setattr(projections, "_MAX_AT_ONCE", 1)
+    named: list[tuple[Projection, str]] = [("instance", world.instance_id), ("price_schedule", "acme")]
+    await Projector(world.database, Writer(redis), world.clock).at_once(named)
+    assert not await redis.exists(keys.instance(world.instance_id))
 
 
 async def test_a_restarted_redis_is_filled_again(world: World, embedded: Embedded, tmp_path: Path) -> None:

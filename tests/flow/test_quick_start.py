@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from waiting import eventually
 
 from console.pages.instance.snippets import QUICK_STARTS
 
@@ -51,6 +52,17 @@ def test_the_code_of_a_quick_start_is_answered(stack: Stack, language: str) -> N
     assert key not in ran.stdout + ran.stderr
 
 
+async def until_opened(server: dict[str, Any]) -> None:
+    """Wait until the gateway knows the key."""
+    async with httpx.AsyncClient(headers=server["headers"], timeout=60) as http:
+
+        async def opened() -> bool:
+            answer = await http.post(server["url"], json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            return answer.status_code != 401
+
+        await eventually(opened, "the key opens the instance")
+
+
 async def test_the_mcp_quick_start_is_what_a_client_needs(stack: Stack) -> None:
     demo = stack["demo"]
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {demo['admin_token']}"}) as owner:
@@ -61,6 +73,7 @@ async def test_the_mcp_quick_start_is_what_a_client_needs(stack: Stack) -> None:
     assert made.status_code == 201, made.text
     server = json.loads(_code(stack, "mcp", made.json()["key"]))["mcpServers"]["runmeter"]
     assert server["type"] == "http"
+    await until_opened(server)
 
     async with (
         httpx2.AsyncClient(headers=server["headers"], timeout=60) as http,

@@ -72,9 +72,17 @@ async def project(session: AsyncSession, kind: Projection, key: str, at_ms: int)
 
 async def project_many(session: AsyncSession, kind: Projection, keys: Iterable[str], at_ms: int) -> None:
     """As `project`, for many."""
+    names = list(keys)
     rows: list[dict[str, object]] = [
         {"outbox_id": new_id("out"), "lane": lane, "topic": kind, "key": key, "created_at_ms": at_ms}
-        for key in keys
+        for key in names
         for lane in PROJECTED
     ]
     await repository.add_projections(session, rows)
+    named(session).extend((kind, key) for key in names)
+
+
+def named(session: AsyncSession) -> list[tuple[Projection, str]]:
+    """Return what the session's transaction had projected, in that order."""
+    found: list[tuple[Projection, str]] = session.info.setdefault("projections", [])
+    return found

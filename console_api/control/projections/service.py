@@ -6,6 +6,7 @@ one write, and what Redis holds is never older than what it held: the version re
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, get_args
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from console_api.control.outbox.models import Projection
+from console_api.control.outbox.relay import OUTAGES
 from console_api.control.projections import repository
 from console_api.control.projections.repository import Placed
 from console_api.database.engine import Database
@@ -24,6 +26,11 @@ from kit.projections import Write, Writer
 log = logging.getLogger(__name__)
 
 _PAGE = 500
+#: How long an answer waits for gateways to know what it says, and how many projections that may be.
+_PATIENCE_S = 1.0
+_MAX_AT_ONCE = 20
+#: What opens something comes after what it opens.
+_ORDER: tuple[Projection, ...] = ("price_book", "price_schedule", "instance", "api_key", "customer")
 
 _Page = Callable[[AsyncSession, str], Awaitable[list[Placed]]]
 
@@ -80,6 +87,24 @@ class Projector:
         async with self._database.reading() as session:
             placed = await self._read(session, kind, names)
         return await self._store.write([write for _, write in placed])
+
+    async def at_once(self, named: Sequence[tuple[Projection, str]]) -> None:
+        """Write what a transaction has just named, so that its caller finds it done: a new key opens, a
+        revoked one does not.
+
+        The outbox names them, too. Whatever cannot be written in a moment, or is too much for one, is its.
+        """
+        wanted = dict.fromkeys(named)
+        if len(wanted) > _MAX_AT_ONCE:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                for kind in _ORDER:
+                    names = [name for of, name in wanted if of == kind]
+                    if names:
+                        await self.project(kind, names)
+        except (*OUTAGES, ValueError, TypeError) as error:
+            log.info("projections are left to the outbox", extra={"error": repr(error)})
 
     async def _read(self, session: AsyncSession, kind: Projection, names: Sequence[str]) -> list[Placed]:
         limit = len(names)
