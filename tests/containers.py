@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kit.settings import RedisSettings
 from stack import ports
 from stack.process import Child, ChildSpec
 
@@ -77,6 +78,25 @@ class Embedded:
 
 #: What gateways of a test show its runners.
 SERVICE_TOKEN = "a-service-token-of-many-characters"
+
+
+#: For a stack whose tests are not about outages: a noisy neighbour must not decide what its processes answer.
+PATIENT = {
+    "RUNMETER_REDIS_TIMEOUT_MS": "30000",
+    "RUNMETER_CLICKHOUSE_QUERY_TIMEOUT_MS": "60000",
+    "RUNMETER_DATABASE_BUSY_TIMEOUT_MS": "30000",
+    "RUNMETER_OIDC_TIMEOUT_MS": "30000",
+    # A run goes on without what is not found in time.
+    "RUNMETER_RUNNER_RETRIEVAL_TIMEOUT_MS": "60000",
+    "RUNMETER_RUNNER_TOOL_TIMEOUT_MS": "60000",
+    "RUNMETER_STRIPE_TIMEOUT_MS": "30000",
+    "RUNMETER_SALEOR_TIMEOUT_MS": "30000",
+}
+
+
+def redis_at(url: str) -> RedisSettings:
+    """Return the settings of a Redis that is there; one that is slow is waited for."""
+    return RedisSettings(url=url, timeout_ms=int(PATIENT["RUNMETER_REDIS_TIMEOUT_MS"]))
 
 
 def environment(data_dir: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from containers import redis_at
 from msgspec import Struct
 from redis.asyncio import Redis
 from waiting import PATIENCE_S
@@ -158,7 +159,7 @@ async def running(folder: Path) -> AsyncIterator[Rig]:
         child.start()
     assert all(await asyncio.gather(broker.wait_ready(PATIENCE_S), valkey.wait_ready(PATIENCE_S)))
     kafka = KafkaSettings(bootstrap=f"127.0.0.1:{chosen['kafka']}")
-    redis_settings = RedisSettings(url=f"redis://127.0.0.1:{chosen['valkey']}/0")
+    redis_settings = redis_at(f"redis://127.0.0.1:{chosen['valkey']}/0")
     await stack_topics.create_fences(await stack_topics.create(kafka), kafka, redis_settings)
     redis = redis_client.connect(redis_settings)
     await redis.set(keys.price_book(BOOK.version), msgspec.json.encode(BOOK))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import environment, free_ports
+from containers import PATIENT, environment, free_ports
 
 _BROWSER_TESTS = Path(__file__).resolve().parents[1] / "e2e"
 #: A host name that no name server knows.
@@ -31,8 +31,7 @@ def stack(
     outside = free_ports("stripe_port", "saleor_port", "qa_console_port")
     qa_console = f"http://{QA_CONSOLE}:{outside['qa_console_port']}/sign-in/callback"
     settings = {
-        # A run goes on without what is not found in time, and a noisy neighbour must not decide that.
-        "RUNMETER_RUNNER_RETRIEVAL_TIMEOUT_MS": "60000",
+        **PATIENT,
         "RUNMETER_ISSUER_CLIENTS": f"runmeter-console={qa_console}",
         "RUNMETER_STRIPE_API_KEY": "sk_test_4242",
         "RUNMETER_STRIPE_TENANT_ID": "tenant_demo",

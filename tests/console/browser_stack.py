@@ -59,7 +59,7 @@ async def console_process(
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 15)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> None:

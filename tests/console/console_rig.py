@@ -14,6 +14,8 @@ import control_world
 from browser_stack import console_process, free_port
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_stack import serving
+from containers import redis_at
+from control_places import SQLITE
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import select
@@ -42,12 +44,10 @@ from kit.settings import (
     ConnectorSettings,
     ConsoleApiSettings,
     ControlSettings,
-    DatabaseSettings,
     EmbeddingSettings,
     KafkaSettings,
     KnowledgeSettings,
     PaymentsSettings,
-    RedisSettings,
     SaleorSettings,
     SecretsSettings,
     StripeSettings,
@@ -148,11 +148,11 @@ async def rig(
         SaleorSettings(),
         PaymentsSettings(dummy=True, return_url=f"http://127.0.0.1:{port}/account/orders"),
     )
-    database = connect(DatabaseSettings(), data_dir)
+    database = connect(SQLITE, data_dir)
     await migrate(database)
     control = await control_world.World.create(database)
     control.clock.at_ms = now_ms()
-    redis = redis_client.connect(RedisSettings(url=redis_url))
+    redis = redis_client.connect(redis_at(redis_url))
     warehouse = await clickhouse_client.connect(clickhouse)
     world = console_world.World(redis, control.tenant_id, control.org_id, "", control.instance_id)
     await _stock(database, control.tenant_id)
@@ -178,12 +178,12 @@ def _config(
 ) -> Config:
     return Config(
         api=ConsoleApiSettings(live_interval_ms=50, live_heartbeat_s=1, live_max_lifetime_s=60),
-        redis=RedisSettings(url=redis_url),
+        redis=redis_at(redis_url),
         clickhouse=clickhouse,
         # Away, which must not matter: it is what the workers are told by.
         kafka=KafkaSettings(bootstrap=_NOWHERE),
         control=ControlConfig(
-            DatabaseSettings(),
+            SQLITE,
             SecretsSettings(),
             ControlSettings(service_token=SecretStr("service-token"), relay_poll_ms=50),
             data_dir,

@@ -92,7 +92,7 @@ async def test_alerts_are_set_up_tried_and_seen(wallet: Page, shop: Rig, party: 
     await cross(shop, 800)
     await page.reload()
     alert = page.get_by_test_id("alert").filter(has_text="80 % of your credits are used")
-    await expect(alert.get_by_text("Sent", exact=True)).to_be_visible(timeout=30_000)
+    await expect(alert.get_by_text("Sent", exact=True)).to_be_visible(timeout=90_000)
     await expect(alert).to_contain_text("No mail server is set up here.")
     assert len(party.asked) == 2
     assert await axe.violations(page) == []

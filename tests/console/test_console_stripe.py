@@ -44,7 +44,7 @@ async def till(
 ) -> AsyncIterator[Rig]:
     """A shop that takes cards."""
     cards = StripeSettings(
-        api_key=SecretStr(KEY), webhook_secrets=SecretStr(SECRET), api_base=stripe.url, timeout_ms=5_000
+        api_key=SecretStr(KEY), webhook_secrets=SecretStr(SECRET), api_base=stripe.url, timeout_ms=30_000
     )
     async with rig(
         tmp_path_factory.mktemp("till"), config.redis.url, config.clickhouse, stripe=cards

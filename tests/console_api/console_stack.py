@@ -13,13 +13,13 @@ import pytest_asyncio
 import uvicorn
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from console_world import World
-from containers import listener
+from containers import listener, redis_at
 from redis.asyncio import Redis
 
 from console_api.app import Config, create_app
 from kit import clickhouse_client, redis_client
 from kit.clock import new_id
-from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings, RedisSettings
+from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings
 
 MIGRATIONS = Path(__file__).parents[2] / "streams" / "warehouse" / "migrations"
 
@@ -54,7 +54,7 @@ def api_settings() -> ConsoleApiSettings:
 
 @pytest_asyncio.fixture(scope="session")
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = redis_client.connect(RedisSettings(url=redis_url))
+    client = redis_client.connect(redis_at(redis_url))
     yield client
     await client.aclose()
 
@@ -82,7 +82,7 @@ def config(
 ) -> Config:
     return Config(
         api=api_settings,
-        redis=RedisSettings(url=redis_url),
+        redis=redis_at(redis_url),
         clickhouse=ClickHouseSettings(url=clickhouse_url, database=clickhouse_database),
         kafka=KafkaSettings(),
     )

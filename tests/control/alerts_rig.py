@@ -108,7 +108,7 @@ class Alerted:
         return made
 
     def outbound(self) -> Outbound:
-        return self.party.outbound(timeout_ms=10_000)
+        return self.party.outbound(timeout_ms=60_000)
 
     def intake(self, database: Database | None = None) -> LimitsIntake:
         """Return an ear, of another process if it has a database of its own."""

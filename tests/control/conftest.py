@@ -11,8 +11,8 @@ import aiohttp
 import postgres_server
 import pytest
 import pytest_asyncio
-from containers import free_ports
-from control_places import Place, at, create_database
+from containers import free_ports, redis_at
+from control_places import SQLITE, Place, at, create_database
 from control_server import Api, serving
 from control_world import World
 from market import Market, opened
@@ -23,7 +23,6 @@ from console_api.database.engine import Database, connect
 from console_api.database.migrate import migrate
 from kit import redis_client
 from kit.clock import new_id
-from kit.settings import DatabaseSettings, RedisSettings
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +39,7 @@ def postgres() -> Iterator[str]:
 async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
     folder = tmp_path_factory.mktemp("sqlite")
-    database = connect(DatabaseSettings(), folder)
+    database = connect(SQLITE, folder)
     await migrate(database)
     await database.close()
     return folder / "control.db"
@@ -78,7 +77,7 @@ def server(backend: str, request: pytest.FixtureRequest) -> str:
 @pytest_asyncio.fixture
 async def empty_place(server: str, tmp_path: Path) -> Place:
     """A database without tables."""
-    return await _new(server, "template0", tmp_path) if server else Place(DatabaseSettings(), tmp_path)
+    return await _new(server, "template0", tmp_path) if server else Place(SQLITE, tmp_path)
 
 
 @pytest_asyncio.fixture
@@ -87,7 +86,7 @@ async def place(server: str, template: str, tmp_path: Path) -> Place:
     if server:
         return await _new(server, template, tmp_path)
     shutil.copy(template, tmp_path / "control.db")
-    return Place(DatabaseSettings(), tmp_path)
+    return Place(SQLITE, tmp_path)
 
 
 async def _new(server: str, template: str, tmp_path: Path) -> Place:
@@ -115,7 +114,7 @@ async def shop(place: Place, world: World) -> Shop:
 
 @pytest_asyncio.fixture(scope="session")
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = redis_client.connect(RedisSettings(url=redis_url))
+    client = redis_client.connect(redis_at(redis_url))
     yield client
     await client.aclose()
 

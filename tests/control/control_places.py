@@ -23,9 +23,17 @@ class Place:
         return connect(self.settings, self.data_dir)
 
 
+#: How long a lock is waited for: a noisy neighbour fails no test.
+BUSY_TIMEOUT_MS = 60_000
+#: A file of the test's folder.
+SQLITE = DatabaseSettings(busy_timeout_ms=BUSY_TIMEOUT_MS)
+
+
 def at(url: str, name: str) -> DatabaseSettings:
     """Return the settings of another database of that server."""
-    return DatabaseSettings(url=SecretStr(f"{url.rpartition('/')[0]}/{name}"))
+    return DatabaseSettings(
+        url=SecretStr(f"{url.rpartition('/')[0]}/{name}"), busy_timeout_ms=BUSY_TIMEOUT_MS
+    )
 
 
 async def create_database(url: str, name: str, template: str = "template0") -> None:

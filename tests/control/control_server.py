@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
-from containers import listener
+from containers import listener, redis_at
 from control_places import Place
 from control_world import World, add_token
 from multidict import CIMultiDictProxy
@@ -30,7 +30,6 @@ from kit.settings import (
     ControlSettings,
     KafkaSettings,
     OidcSettings,
-    RedisSettings,
     SecretsSettings,
 )
 from schemas.directory import Role
@@ -102,7 +101,7 @@ async def serving(
     """Serve the API until the block ends; yield its base URL."""
     config = Config(
         api=ConsoleApiSettings(),
-        redis=RedisSettings(url=redis_url),
+        redis=redis_at(redis_url),
         clickhouse=ClickHouseSettings(url=clickhouse_url, database=clickhouse_database),
         kafka=KafkaSettings(bootstrap=kafka),
         control=ControlConfig(

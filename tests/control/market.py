@@ -15,17 +15,18 @@ from typing import Any
 import aiohttp
 import saleor_signer
 import stripe_server
+from containers import redis_at
+from control_places import SQLITE
 from control_world import add_token
 from redis.asyncio import Redis
 from saleor_signer import Shop
 from stripe_server import StripeServer
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from console_api.control.directory import service as directory
 from console_api.database.engine import connect
 from console_api.database.tables import Org
 from kit import clock, redis_client
-from kit.settings import DatabaseSettings, RedisSettings
 from schemas.directory import Role
 from stack import state
 
@@ -63,7 +64,7 @@ class Market:
 
     async def org(self, name: str, external_id: str | None = None, tenant_id: str = TENANT) -> dict[str, str]:
         """Make an org, which its marketplace may have a name for; return its owner's headers."""
-        database = connect(DatabaseSettings(), Path(self.stack["data_dir"]))
+        database = connect(SQLITE, Path(self.stack["data_dir"]))
         try:
             async with database.writing() as session:
                 await directory.ensure_tenant(session, tenant_id, tenant_id, clock.now_ms())
@@ -77,7 +78,7 @@ class Market:
     async def member(self, owner: dict[str, str], role: Role) -> str:
         """Make a member of the owner's org; return the user's id."""
         org_id = (await self.call(owner, "GET", "/account"))[1]["org_id"]
-        database = connect(DatabaseSettings(), Path(self.stack["data_dir"]))
+        database = connect(SQLITE, Path(self.stack["data_dir"]))
         try:
             async with database.writing() as session:
                 org = await session.get(Org, org_id)
@@ -164,8 +165,8 @@ class Market:
 @asynccontextmanager
 async def opened(stack: dict[str, Any]) -> AsyncIterator[Market]:
     """Put Stripe and a shop where the stack expects them."""
-    redis = redis_client.connect(RedisSettings(url=stack["redis_url"]))
-    timeout = aiohttp.ClientTimeout(total=30)
+    redis = redis_client.connect(redis_at(stack["redis_url"]))
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
     async with (
         stripe_server.running(stack["stripe_port"]) as stripe,
         saleor_signer.running(stack["saleor_port"]) as saleor,

@@ -44,7 +44,7 @@ async def api(
     place: Place, redis_url: str, redis: Redis, world: World, told: Alerted, mails: MailServer
 ) -> AsyncIterator[Api]:
     nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
-    outbound = ConnectorSettings(private_hosts="127.0.0.1", slack_base_url=told.party.url, timeout_ms=10_000)
+    outbound = ConnectorSettings(private_hosts="127.0.0.1", slack_base_url=told.party.url, timeout_ms=60_000)
     alerts = AlertsConfig(
         AlertSettings(
             poll_ms=20, max_channels=3, test_every_s=60, slack_hooks_url=f"{told.party.url}/services/"

@@ -10,16 +10,17 @@ from typing import Any
 import hypothesis
 import requests
 import schemathesis
+from control_places import SQLITE
 from control_world import add_token
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from market import Market
 from schemathesis.schemas import APIOperation
 from test_api_strangers import theirs
+from waiting import PATIENCE_S
 
 from console_api.database.engine import connect
 from kit.clock import now_ms
-from kit.settings import DatabaseSettings
 from stack import offers, tenant
 
 #: Of its own, so that nothing that happens to it matters to anybody.
@@ -57,7 +58,9 @@ def faults(operation: APIOperation[Any], headers: dict[str, str], ids: dict[str,
         request = case.as_transport_kwargs()
         request["headers"] = {**request.get("headers", {}), **headers}
         try:
-            with requests.request(**request, timeout=30, stream=True, allow_redirects=False) as answer:
+            with requests.request(
+                **request, timeout=PATIENCE_S, stream=True, allow_redirects=False
+            ) as answer:
                 # What is away says 503 and when to come back: that is an answer.
                 if answer.status_code >= 500 and "Retry-After" not in answer.headers:
                     wrong.append(f"{operation.label}: {answer.status_code} {answer.text[:300]}")
@@ -79,7 +82,7 @@ def _takes_away(operation: APIOperation[Any]) -> bool:
 
 async def _opened(market: Market) -> None:
     """Make a marketplace that sells what the demo's does."""
-    database = connect(DatabaseSettings(), Path(market.stack["data_dir"]))
+    database = connect(SQLITE, Path(market.stack["data_dir"]))
     try:
         await tenant.add(database, TENANT, "Fuzzed", 0)
         async with database.writing() as session:

@@ -13,17 +13,17 @@ from typing import Any
 import hypothesis
 import requests
 import schemathesis
+from control_places import SQLITE
 from control_world import add_token
 from hypothesis import HealthCheck, Phase
 from market import TENANT, Market
 from schemathesis.schemas import APIOperation
 from stripe_server import signed
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from console_api.database.engine import connect
 from console_api.dead_letters import service as dead_letters
 from kit.clock import now_ms
-from kit.settings import DatabaseSettings
 from schemas import topics
 from schemas.events import DeadLetter
 
@@ -102,7 +102,7 @@ async def theirs(
 
 async def _refused(market: Market, org_id: str) -> str:
     """Have a record of an org refused; return the id of the dead letter."""
-    database = connect(DatabaseSettings(), Path(market.stack["data_dir"]))
+    database = connect(SQLITE, Path(market.stack["data_dir"]))
     letter = DeadLetter(
         topic=topics.TOKENS.name,
         partition=0,
@@ -155,7 +155,9 @@ def refusals(
             sent = {"If-Match": '"1"', "Idempotency-Key": "of-a-stranger", **headers}
             case.headers = {**(case.headers or {}), **sent}
             request = case.as_transport_kwargs()
-            with requests.request(**request, timeout=30, stream=True, allow_redirects=False) as answer:
+            with requests.request(
+                **request, timeout=PATIENCE_S, stream=True, allow_redirects=False
+            ) as answer:
                 if answer.status_code in (403, 404):
                     refused.add(who)
                 elif answer.status_code != 422:  # A schema says less of a body than its validators.

@@ -58,7 +58,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     nowhere = f"127.0.0.1:{free_ports('nobody')['nobody']}"
     settings = ConnectorSettings(
-        private_hosts="127.0.0.1", slack_base_url=party.url, max_per_instance=2, timeout_ms=10_000
+        private_hosts="127.0.0.1", slack_base_url=party.url, max_per_instance=2, timeout_ms=60_000
     )
     async with (
         serving(place, redis_url, nowhere, world, connectors=settings) as url,

@@ -34,7 +34,7 @@ from schemas import keys, topics
 from schemas.directory import ApiKeyRecord
 from schemas.events import CorrectionEvent
 
-SETTINGS = ControlSettings(relay_poll_ms=20, relay_batch=7, lease_ms=2_000)
+SETTINGS = ControlSettings(relay_poll_ms=20, relay_batch=7, lease_ms=60_000)
 
 
 class Killed(BaseException):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 import pytest_asyncio
-from containers import free_ports
+from containers import free_ports, redis_at
 from control_places import Place
 from control_world import World, projected, version_of
 from redis.asyncio import Redis
@@ -58,7 +58,7 @@ def redis_url(redis_url: str) -> str:
 
 @pytest_asyncio.fixture(scope="session")
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = redis_client.connect(RedisSettings(url=redis_url))
+    client = redis_client.connect(redis_at(redis_url))
     yield client
     await client.aclose()
 
@@ -320,6 +320,6 @@ async def test_the_command_asks_the_stores_of_the_environment(
     await relay_all(relays)
     await redis.delete(keys.instance(world.instance_id))
 
-    assert await stack_records.restore(kafka_settings, RedisSettings(url=redis_url)) >= 1
+    assert await stack_records.restore(kafka_settings, redis_at(redis_url)) >= 1
 
     assert (await projected(redis, world.instance_id)).org_id == world.org_id

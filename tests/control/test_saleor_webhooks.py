@@ -41,7 +41,7 @@ async def rig(
     place: Place, redis_url: str, redis: Redis, world: World, shop: Shop, options: dict[str, Any]
 ) -> AsyncIterator[Rig]:
     settings = SaleorSettings(
-        **{"url": shop.url + "/", "tenant_id": "acme", "timeout_ms": 3_000, "keys_refresh_s": 30, **options}
+        **{"url": shop.url + "/", "tenant_id": "acme", "timeout_ms": 30_000, "keys_refresh_s": 30, **options}
     )
     async with webhook_rig.running(place, redis_url, redis, world, saleor=settings) as made:
         yield made

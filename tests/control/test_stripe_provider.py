@@ -34,7 +34,7 @@ async def _provider(stripe: StripeServer, **options: Any) -> AsyncIterator[Strip
         **{
             "api_key": SecretStr(KEY),
             "api_base": stripe.url,
-            "timeout_ms": 2_000,
+            "timeout_ms": 30_000,
             "max_retries": 1,
             **options,
         }

@@ -46,7 +46,7 @@ async def rig(
         api_key=SecretStr(KEY),
         webhook_secrets=SecretStr(f"{SECRET}, {OLD_SECRET}"),
         api_base=stripe.url,
-        timeout_ms=3_000,
+        timeout_ms=30_000,
         max_retries=0,
     )
     async with webhook_rig.running(place, redis_url, redis, world, stripe=settings) as made:

@@ -38,7 +38,7 @@ def settings(stripe: StripeServer, world: World) -> StripeSettings:
         tenant_id=world.tenant_id,
         webhook_secrets=SecretStr(SECRET),
         api_base=stripe.url,
-        timeout_ms=5_000,
+        timeout_ms=30_000,
         max_retries=0,
     )
 

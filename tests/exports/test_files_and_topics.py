@@ -12,7 +12,7 @@ import msgspec
 import pyarrow.fs
 import pyarrow.parquet
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from containers import free_ports
 from exporting import Exporting, plain
@@ -159,14 +159,16 @@ async def test_a_topic_gets_every_record_under_one_content_though_it_came_late(r
     done = await one.command("replay", "topic", "--from", "2000-01-01T00:00:00Z")
     assert done.returncode == 0, done.stderr
 
-    consumer = AIOKafkaConsumer(
-        "acme.usage", bootstrap_servers=rig.kafka.bootstrap, group_id=None, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=rig.kafka.bootstrap, group_id=None)
     await consumer.start()
     found: dict[str, dict[str, Any]] = {}
     total = 0
     try:
-        while fetched := await consumer.getmany(timeout_ms=3_000):
+        ends = await consumer.end_offsets([TopicPartition("acme.usage", number) for number in range(4)])
+        consumer.assign(list(ends))
+        await consumer.seek_to_beginning()
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            fetched = await consumer.getmany(timeout_ms=200)
             for message in [m for messages in fetched.values() for m in messages]:
                 total += 1
                 content = msgspec.json.decode(message.value)

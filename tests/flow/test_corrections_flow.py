@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 from containers import environment
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 Stack = dict[str, Any]
 
@@ -29,7 +29,7 @@ async def runmeter(stack: Stack, *arguments: str) -> tuple[int, str]:
 
 async def charged(stack: Stack) -> int:
     """Return all micro-credits that the demo's wallet was charged."""
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         headers = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
         answer = await client.get(f"{stack['console_api_url']}/api/v1/wallet", headers=headers)
     assert answer.status_code == 200, answer.text
@@ -41,7 +41,7 @@ async def charged(stack: Stack) -> int:
 async def settled_run(stack: Stack) -> tuple[str, int]:
     """Return a run that the warehouse knows, and what it cost."""
     before = await charged(stack)
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         answer = await client.post(
             f"{stack['gateway_url']}/v1/runs",
             json={"input": "Which delivery options do you offer?", "max_tokens": 60},
@@ -134,7 +134,7 @@ async def test_late_usage_is_charged_once_as_an_adjustment_of_today(stack: Stack
     await exact(stack)
     assert await charged(stack) == before + micro
 
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         found = await client.get(
             f"{stack['console_api_url']}/api/v1/wallet/ledger",
             params={"limit": 100},

@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from containers import redis_at
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
 from signing_in import sign_in
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from kit import clickhouse_client, redis_client
-from kit.settings import ClickHouseSettings, KafkaSettings, RedisSettings
+from kit.settings import ClickHouseSettings, KafkaSettings
 from schemas import keys
 from schemas.partitioning import partition_of
 from stack.seed import DEMO_ORIGIN
@@ -51,13 +52,13 @@ async def page(stack: Stack) -> AsyncIterator[Page]:
 
 @pytest_asyncio.fixture
 async def redis(stack: Stack) -> AsyncIterator[Redis]:
-    client = redis_client.connect(RedisSettings(url=stack["redis_url"]))
+    client = redis_client.connect(redis_at(stack["redis_url"]))
     yield client
     await client.aclose()
 
 
 async def run_once(stack: Stack, text: str, key: str = "api_key") -> dict[str, Any]:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         response = await client.post(
             f"{stack['gateway_url']}/v1/runs",
             json={"input": text, "max_tokens": 60},

@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from openai import AsyncOpenAI
 from test_flow import redis, stored_run, totals_in_redis  # noqa: F401 - `redis` is a fixture
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from kit import clickhouse_client
 from kit.settings import ClickHouseSettings
@@ -85,7 +85,7 @@ async def test_a_pdf_is_known_after_its_upload_paid_for_and_unknown_after_its_de
 ) -> None:
     before = await totals_in_redis(stack, redis)
     token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
-    async with httpx.AsyncClient(headers=token, timeout=30) as client:
+    async with httpx.AsyncClient(headers=token, timeout=PATIENCE_S) as client:
         account = Account(stack, client)
         assert await account.known("how long does delivery to the islands take") == []
 
@@ -160,7 +160,7 @@ async def by_openai(stack: Stack) -> Told:
 
 async def by_mcp(stack: Stack, key: str) -> Told:
     async with (
-        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http,
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S) as http,
         Client(streamable_http_client(f"{stack['gateway_url']}/v1/mcp", http_client=http)) as client,
     ):
         result = await client.call_tool("ask", {"question": ISLANDS})
@@ -190,8 +190,8 @@ async def test_every_channel_answers_from_a_document_is_metered_as_itself_and_fo
 ) -> None:
     token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
     async with (
-        httpx.AsyncClient(headers=token, timeout=30) as owner,
-        httpx.AsyncClient(timeout=60) as anybody,
+        httpx.AsyncClient(headers=token, timeout=PATIENCE_S) as owner,
+        httpx.AsyncClient(timeout=PATIENCE_S) as anybody,
     ):
         account = Account(stack, owner)
         key = (await account("POST", "/api_keys", json={"kind": "mcp", "name": "Assistant"})).json()
@@ -249,7 +249,7 @@ async def rows_of(stack: Stack, source_id: str) -> int:
 
 async def test_bytes_that_are_no_document_say_so_to_their_owner(stack: Stack) -> None:
     token = {"Authorization": f"Bearer {stack['demo']['admin_token']}"}
-    async with httpx.AsyncClient(headers=token, timeout=30) as client:
+    async with httpx.AsyncClient(headers=token, timeout=PATIENCE_S) as client:
         account = Account(stack, client)
         made = await account(
             "POST", "/sources:upload", content=b"MZ\x90\x00\x03\x00", headers={"X-Filename": "setup.exe"}

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from console.pages.instance.snippets import QUICK_STARTS
 
@@ -54,7 +54,7 @@ def test_the_code_of_a_quick_start_is_answered(stack: Stack, language: str) -> N
 
 async def until_opened(server: dict[str, Any]) -> None:
     """Wait until the gateway knows the key."""
-    async with httpx.AsyncClient(headers=server["headers"], timeout=60) as http:
+    async with httpx.AsyncClient(headers=server["headers"], timeout=PATIENCE_S) as http:
 
         async def opened() -> bool:
             answer = await http.post(server["url"], json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
@@ -76,7 +76,7 @@ async def test_the_mcp_quick_start_is_what_a_client_needs(stack: Stack) -> None:
     await until_opened(server)
 
     async with (
-        httpx2.AsyncClient(headers=server["headers"], timeout=60) as http,
+        httpx2.AsyncClient(headers=server["headers"], timeout=PATIENCE_S) as http,
         Client(streamable_http_client(server["url"], http_client=http)) as client,
     ):
         tools = [tool.name for tool in (await client.list_tools()).tools]

@@ -13,13 +13,14 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from containers import SERVICE_TOKEN, free_ports
+from containers import PATIENT, SERVICE_TOKEN, free_ports, redis_at
 from gateway_log import PARTITIONS, EventLog, until
 from multidict import CIMultiDictProxy
 from redis.asyncio import Redis
+from waiting import PATIENCE_S
 
 from kit import api_keys, clock, redis_client
-from kit.settings import KafkaSettings, RedisSettings
+from kit.settings import KafkaSettings
 from metering.price_schedule import PriceSchedule
 from metering.prices import MICRO_PER_CREDIT, PriceBook
 from schemas import keys
@@ -145,7 +146,7 @@ class Plane:
         self.folder, self.bootstrap, self.redis_url, self.redis = folder, bootstrap, redis_url, redis
         self.log = EventLog(bootstrap)
         self.http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=PATIENCE_S)
         )
         self.book: PriceBook
         self.tenant_id = ""
@@ -175,7 +176,11 @@ class Plane:
         self, service: Service, kind: str, upstream: Service, settings: dict[str, str]
     ) -> dict[str, str]:
         address = f"{upstream.url}/v1" if kind == "RUNNER" else upstream.url
+        # One with an address of its own is about to be away.
+        name = "RUNMETER_REDIS_TIMEOUT_MS"
+        waits = {} if "REDIS_URL" in settings else {name: PATIENT[name]}
         return {
+            **waits,
             "RUNMETER_KAFKA_BOOTSTRAP": self.bootstrap,
             "RUNMETER_REDIS_URL": self.redis_url,
             "RUNMETER_RUNNER_SERVICE_TOKENS": SERVICE_TOKEN,
@@ -292,7 +297,7 @@ class Plane:
 @contextlib.asynccontextmanager
 async def open_plane(folder: Path, bootstrap: str, redis_url: str) -> AsyncIterator[Plane]:
     """Seed the stores; yield a plane without processes, and stop those it was asked for."""
-    kafka_settings, redis_settings = KafkaSettings(bootstrap=bootstrap), RedisSettings(url=redis_url)
+    kafka_settings, redis_settings = KafkaSettings(bootstrap=bootstrap), redis_at(redis_url)
     demo = demo_access(folder)
     await seed.write(demo, redis_settings, kafka_settings, folder)
     redis = redis_client.connect(redis_settings)

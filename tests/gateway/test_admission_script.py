@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from admission_rig import NOON_MS, PARTITION, Wicket, hold
+from containers import redis_at
 from redis.asyncio import Redis
 
 from gateway.admission import NotExtended
 from gateway.errors import InsufficientCredits, RateLimited, TooManyRuns
 from kit import redis_client
-from kit.settings import RedisSettings
 from metering.limits import rate
 from schemas import keys
 from schemas.directory import Limits
@@ -25,7 +25,7 @@ _HOUR_MS = 3_600_000
 
 @pytest_asyncio.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = redis_client.connect(RedisSettings(url=redis_url))
+    client = redis_client.connect(redis_at(redis_url))
     yield client
     await client.aclose()
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from admission_rig import BOOK, NOON_MS, PARTITION, Wicket, hold
+from containers import redis_at
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,7 +25,6 @@ from hypothesis.stateful import (
 from gateway.admission import NotExtended
 from gateway.errors import InsufficientCredits
 from kit import clock, redis_client
-from kit.settings import RedisSettings
 from metering import wallet as transitions
 from metering.runs import MeteredEvent
 from metering.settling import StoredWallet
@@ -49,7 +49,7 @@ class Credits(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.redis = redis_client.connect(RedisSettings(url=self.redis_url))
+        self.redis = redis_client.connect(redis_at(self.redis_url))
         self.store = PartitionStore(self.redis)
         self.wicket = Wicket(self.redis, Limits(), now_ms=NOON_MS)
         self.org_id = self.wicket.org_id

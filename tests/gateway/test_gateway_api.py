@@ -13,11 +13,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from containers import redis_at
 from redis.asyncio import Redis
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 from kit import api_keys, redis_client
-from kit.settings import KafkaSettings, RedisSettings
+from kit.settings import KafkaSettings
 from schemas import keys, topics
 from schemas.directory import ApiKeyRecord
 from schemas.events import RunEvent, TokenEvent, ToolCallEvent
@@ -30,13 +31,15 @@ PARTITIONS = KafkaSettings().partitions
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"X-API-Key": stack["demo"]["api_key"]}
-    async with httpx.AsyncClient(base_url=stack["gateway_url"], headers=headers, timeout=60) as opened:
+    async with httpx.AsyncClient(
+        base_url=stack["gateway_url"], headers=headers, timeout=PATIENCE_S
+    ) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def redis(stack: Stack) -> AsyncIterator[Redis]:
-    opened = redis_client.connect(RedisSettings(url=stack["redis_url"]))
+    opened = redis_client.connect(redis_at(stack["redis_url"]))
     yield opened
     await opened.aclose()
 

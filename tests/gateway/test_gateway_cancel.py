@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from gateway_log import Metered
 from gateway_rig import Event, Plane, Service, Tenant, assert_problem, events
+from waiting import PATIENCE_S
 
 _LONG = "Tell me everything [[fault:length:800]]"  # ten seconds of the slow model
 
@@ -84,14 +85,14 @@ async def test_a_run_without_a_stream_is_cancelled(plane: Plane, slow: Any) -> N
     asking = asyncio.create_task(plane.ask(slow.gateway, lonely, _LONG))
     run_id = await _run_that_writes(plane, lonely)
     await plane.post(slow.gateway, f"/v1/runs/{run_id}/cancel", headers=lonely.headers)
-    answered = await asyncio.wait_for(asking, 2)
+    answered = await asyncio.wait_for(asking, PATIENCE_S)
     assert (answered.status, answered.json["status"]) == (200, "cancelled")
     _assert_partly_metered(await plane.log.of(run_id))
 
 
 async def _run_that_writes(plane: Plane, tenant: Tenant) -> str:
     """Return the id of the tenant's only run once it has reported output."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         for run_id, metered in (await plane.log.runs_of(tenant.instance_id)).items():
             if metered.tokens:

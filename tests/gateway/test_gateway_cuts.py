@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from gateway_rig import Event, Plane, Tenant, events
+from waiting import PATIENCE_S
 
 from schemas import keys
 from schemas.directory import Limits, LimitState
@@ -64,7 +65,7 @@ async def test_an_unstreamed_run_is_told_with_its_partial_answer(plane: Plane, s
         metered = runs[0] if runs else None
         await asyncio.sleep(0.02)
     await _push(plane, spent, 1, 0, 0)
-    answered = await asyncio.wait_for(asking, 3)
+    answered = await asyncio.wait_for(asking, PATIENCE_S)
     assert answered.status == 402
     assert (answered.json["status"], answered.json["error"]["code"]) == (
         "limit_exceeded",

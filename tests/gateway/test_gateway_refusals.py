@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from gateway_log import until
 from gateway_rig import Plane, Service, Tenant, assert_problem
+from waiting import PATIENCE_S
 
 from kit import api_keys, clock
 from metering.prices import MICRO_PER_CREDIT, worst_case
@@ -135,7 +136,8 @@ async def test_a_body_that_declares_to_be_too_large(plane: Plane, fast: Any, ten
     head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nX-API-Key: {tenant.key}\r\nContent-Length: 2000000\r\n\r\n"
     writer.write(head.encode())
     await writer.drain()
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)  # before any of the body was sent
+    # Before any of the body was sent.
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 413 ")

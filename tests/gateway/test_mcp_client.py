@@ -14,6 +14,7 @@ from gateway_log import Metered, until
 from gateway_rig import Answered, Plane, Service, Tenant, assert_problem
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
+from waiting import PATIENCE_S
 
 from metering.prices import MICRO_PER_CREDIT
 from schemas import keys
@@ -38,7 +39,7 @@ async def agent(plane: Plane, **fields: Any) -> Tenant:
 async def connected(gateway: Service, tenant: Tenant, mode: str = "auto") -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {tenant.key}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http,
         Client(streamable_http_client(f"{gateway.url}/v1/mcp", http_client=http), mode=mode) as client,
     ):
         yield client

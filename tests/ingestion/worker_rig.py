@@ -114,7 +114,7 @@ class Rig:
         assert self.process is not None
         with suppress(ProcessLookupError):
             self.process.send_signal(how)
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_S)
 
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:

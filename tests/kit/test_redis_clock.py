@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from containers import redis_at
 from redis.asyncio import Redis
 
 from kit import redis_client, redis_clock
@@ -12,7 +13,7 @@ _HOUR_MS = 3_600_000
 
 
 async def test_a_machine_that_is_an_hour_behind_goes_by_redis(redis_url: str) -> None:
-    redis = redis_client.connect(RedisSettings(url=redis_url))
+    redis = redis_client.connect(redis_at(redis_url))
 
     shared = await redis_clock.opened(redis, lambda: now_ms() - _HOUR_MS)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from kit import spool as spool_files
 from kit.spool import Spool, SpoolFull, read
@@ -236,7 +237,7 @@ async def test_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
     folder.rmdir()
 
     with pytest.raises(SpoolFull):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             await spool.append(b"x")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from containers import environment
+from containers import PATIENT, environment
 from observed_stack import Observed, command
 from otlp_receiver import Receiver
 from whole_stack import end, until_its_tests_are_over
@@ -25,6 +25,7 @@ def observed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     exports.write_text(_EXPORTS.format(tmp_path_factory.mktemp("lake")))
     env = {
         **environment(data_dir),
+        **PATIENT,
         "RUNMETER_OTLP_ENDPOINT": receiver.url,
         "RUNMETER_EXPORTS_FILE": str(exports),
         "RUNMETER_OTLP_HEADERS": f"Authorization={TOKEN}",

@@ -12,6 +12,7 @@ import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from containers import Embedded, free_ports
+from waiting import PATIENCE_S
 
 from kit.settings import KafkaSettings
 from stack import servers, topics
@@ -24,7 +25,7 @@ def test_valkey_keeps_what_it_answered_through_a_kill(embedded: Embedded, tmp_pa
         client = redis.Redis(port=port)
         client.set("wallet", 17)
         os.kill(child.info.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         value = None
         while value is None and time.monotonic() < deadline:
             try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from containers import redis_at
 
-from kit.settings import KafkaSettings, RedisSettings
+from kit.settings import KafkaSettings
 from schemas import keys
 from schemas import topics as registry
 from stack import topics
@@ -44,7 +45,7 @@ async def test_another_partition_count_is_refused_with_the_remedy(kafka: str) ->
 async def test_new_topics_get_fences_at_zero_and_old_fences_stay(redis_url: str) -> None:
     from redis.asyncio import Redis
 
-    settings = RedisSettings(url=redis_url)
+    settings = redis_at(redis_url)
     redis = Redis.from_url(redis_url)
     kept, new = keys.fence(3, registry.RUNS.name), keys.fence(4, registry.RUNS.name)
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from waiting import PATIENCE_S
+
 from streams.batches import PartitionBatch
 from streams.lanes import Lanes
 
@@ -52,5 +54,5 @@ async def test_closing_lanes_lets_everyone_go_who_waits_for_room() -> None:
 
     await lanes.close()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*waiting)

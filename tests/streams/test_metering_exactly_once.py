@@ -119,8 +119,7 @@ async def test_a_redis_that_lost_its_last_writes_is_brought_forward_again(clean:
         return await rig.charged() - before == 300 * RUN_COSTS
 
     await eventually(early, "the first runs are charged")
-    await rig.redis.execute_command("BGREWRITEAOF")
-    await asyncio.sleep(1.5)
+    await _compacted(rig)
     shutil.copytree(data / "appendonlydir", rig.folder / "older", dirs_exist_ok=True)
     await rig.send_runs("late", 300)
 
@@ -155,8 +154,7 @@ async def test_a_redis_that_lost_its_last_writes_is_brought_forward_again(clean:
 async def test_a_topic_without_new_records_is_read_again_when_redis_went_back(clean: Rig) -> None:
     rig, before = clean, await clean.charged()
     data = rig.folder / "valkey"
-    await rig.redis.execute_command("BGREWRITEAOF")
-    await asyncio.sleep(1.5)
+    await _compacted(rig)
     shutil.copytree(data / "appendonlydir", rig.folder / "oldest", dirs_exist_ok=True)
     worker = rig.start(METERING)
     await rig.send_runs("lost", 200)
@@ -254,6 +252,17 @@ async def test_a_price_book_that_redis_was_not_given_again_yet_is_waited_for(cle
     await eventually(charged, "none was refused meanwhile")
 
 
+async def _compacted(rig: Rig) -> None:
+    """Have Valkey write its append-only file anew, so that it can be copied as it stands."""
+    await rig.redis.execute_command("BGREWRITEAOF")
+
+    async def rewritten() -> bool:
+        said = await rig.redis.info("persistence")
+        return not (said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"])
+
+    await eventually(rewritten, "the append-only file is rewritten")
+
+
 async def _said(rig: Rig, line: str) -> bool:
     return line in rig.log(METERING)
 
@@ -283,7 +292,7 @@ async def test_a_missing_fence_stops_the_worker_before_anything_is_charged(clean
     kept = await rig.redis.getdel(key)
     try:
         worker = rig.start(METERING)
-        code = await asyncio.to_thread(worker.wait, 60)
+        code = await asyncio.to_thread(worker.wait, PATIENCE_S)
         assert code == EXIT_UNSAFE
         assert "has no fence for usage.tokens" in rig.log(METERING)
     finally:

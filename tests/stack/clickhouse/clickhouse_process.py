@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from waiting import soon
+from waiting import PATIENCE_S, soon
 
 
 def free_port() -> int:
@@ -30,7 +30,7 @@ class ServerProcess:
         self.process: subprocess.Popen[bytes] | None = None
         headers = {"X-ClickHouse-Key": password} if password else {}
         self.http = httpx.Client(
-            base_url=self.url, headers={"Accept-Encoding": "identity", **headers}, timeout=30
+            base_url=self.url, headers={"Accept-Encoding": "identity", **headers}, timeout=PATIENCE_S
         )
 
     def arguments(self) -> list[str]:
@@ -63,7 +63,7 @@ class ServerProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:

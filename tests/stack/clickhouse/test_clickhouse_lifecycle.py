@@ -11,7 +11,7 @@ import httpx
 import pytest
 from clickhouse_process import ServerProcess
 from test_clickhouse_inserts import ONCE, metered, totals
-from waiting import soon
+from waiting import PATIENCE_S, soon
 
 
 def test_acknowledged_rows_survive_kill_9(own: ServerProcess) -> None:
@@ -83,13 +83,15 @@ def test_a_kill_between_the_token_and_the_part_loses_nothing(own: ServerProcess)
 def test_sigterm_lets_running_queries_end(own: ServerProcess) -> None:
     answers: list[httpx.Response] = []
     slow = threading.Thread(
-        target=lambda: answers.append(own.query("SELECT sleepEachRow(0.5) FROM numbers(5)"))
+        target=lambda: answers.append(
+            own.query("SELECT sleepEachRow(0.5) FROM numbers(10) SETTINGS max_block_size = 1")
+        )
     )
     slow.start()
     soon(lambda: own.rows("SELECT count() FROM system.processes") == [["2"]])
     assert own.stop() == 0
     slow.join()
-    assert answers[0].text == "0\n" * 5
+    assert answers[0].text == "0\n" * 10
     assert '"message":"stopped"' in own.log()
 
 
@@ -117,7 +119,7 @@ def _ignore_errors(server: ServerProcess, sql: str) -> None:
 
 def test_a_second_server_on_the_same_directory_is_refused_in_one_line(server: ServerProcess) -> None:
     other = ServerProcess(server.path)
-    done = subprocess.run(other.arguments(), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(other.arguments(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     other.close()
     assert server.process is not None
     assert done.returncode == 1
@@ -132,7 +134,7 @@ def test_a_taken_port_is_refused_in_one_line(
 ) -> None:
     other = ServerProcess(tmp_path_factory.mktemp("clickhouse") / "port")
     other.port = server.port
-    done = subprocess.run(other.arguments(), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(other.arguments(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     other.close()
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert f"cannot listen on 127.0.0.1:{server.port}" in done.stderr

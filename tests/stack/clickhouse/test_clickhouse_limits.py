@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_process import ServerProcess
-from waiting import soon
+from waiting import PATIENCE_S, soon
 
 SLOW = "SELECT sum(sipHash64(number)) FROM numbers(100000000000)"
 
@@ -168,7 +168,7 @@ def test_a_client_that_does_not_read_holds_up_only_itself(strict: ServerProcess)
 
 def test_a_body_that_does_not_come_is_given_up(strict: ServerProcess) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nX-ClickHouse-Key: open sesame\r\nContent-Length: 100\r\n\r\nSELECT"
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=PATIENCE_S) as raw:
         raw.sendall(head)
         assert raw.recv(1000).startswith(b"HTTP/1.1 503")
 

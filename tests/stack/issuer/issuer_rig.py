@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from containers import free_ports
-from waiting import eventually
+from waiting import PATIENCE_S, eventually
 
 CLIENT = "runmeter-console"
 CALLBACK = "http://127.0.0.1:9/sign-in/callback"
@@ -84,7 +84,7 @@ class IssuerProcess:
     def close(self) -> None:
         """End it."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
+        self._process.wait(PATIENCE_S)
 
 
 class App:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import openai
-from waiting import soon
+from waiting import PATIENCE_S, soon
 
 
 def free_port() -> int:
@@ -37,7 +37,7 @@ class ProviderProcess:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         url = f"http://127.0.0.1:{self.port}"
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)
         self.openai = openai.OpenAI(base_url=f"{url}/v1", api_key=api_key or "none", max_retries=0)
         soon(self._ready)
 
@@ -60,4 +60,4 @@ class ProviderProcess:
         self.openai.close()
         self.http.close()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)

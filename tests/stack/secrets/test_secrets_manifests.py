@@ -12,6 +12,7 @@ import hvac
 import kv_server
 import pytest
 from kv_server import TOKEN, KvServer
+from waiting import PATIENCE_S
 
 from stack.secrets.lint import REQUIRED, known_variables, lint, references, secret_variables
 from stack.secrets.manifests import Manifest, read
@@ -61,7 +62,7 @@ def runmeter(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         text=True,
         env={"PATH": "/usr/bin:/bin", **environment},
         cwd=ROOT,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
