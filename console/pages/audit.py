@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from fastapi.responses import Response
-from nicegui import ui
 
 from console.api import ApiError
 from console.calls import instances
@@ -18,6 +17,7 @@ from console.components.org_names import OrgNames
 from console.components.short_id import short_id
 from console.components.table import Column, table
 from console.components.text import Text, box, when
+from console.page_at import page_at
 from console.pages import audit_words as words
 from console.pages.audit_words import Detail, Names
 from console.pages.signed_in import heading, signed_in
@@ -31,7 +31,7 @@ PATH = "/account/audit"
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(PATH)
+    @page_at(PATH)
     def audit() -> Response | None:
         return signed_in(services, "Audit log", PATH, _page)
 

@@ -19,6 +19,7 @@ from console.components.icon import icon
 from console.components.loaded import Loaded, attempt
 from console.components.text import Text, box
 from console.formats import Locale
+from console.page_at import page_at
 from console.pages.signed_in import heading, signed_in
 from console.pages.topup import METHODS
 from console.services import Services
@@ -37,7 +38,7 @@ class _Shelf(Struct, frozen=True):
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(PATH)
+    @page_at(PATH)
     def buy(kind: str = "agent") -> Response | None:
         chosen = "credits" if kind == "credits" else "agent"
         return signed_in(services, "Buy", PATH, lambda visitor: _Shop(visitor, chosen))

@@ -17,6 +17,7 @@ from console.components.connection import connection_badge
 from console.components.status import StatusBadge
 from console.components.text import Text, box, link
 from console.models import LiveWindow
+from console.page_at import page_at
 from console.pages.frame import frame
 from console.pages.instance import branding, channels, connectors, conversations, data, overview, runs, usage
 from console.pages.instance.chat import ChatDrawer
@@ -50,11 +51,11 @@ TABS: dict[str, _Tab] = {
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page("/account/instances/{instance_id}")
+    @page_at("/account/instances/{instance_id}")
     async def first(instance_id: str) -> Response | None:
         return await _page(services, instance_id, "overview")
 
-    @ui.page("/account/instances/{instance_id}/{tab}")
+    @page_at("/account/instances/{instance_id}/{tab}")
     async def tab(instance_id: str, tab: str) -> Response | None:
         return await _page(services, instance_id, tab)
 

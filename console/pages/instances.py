@@ -14,6 +14,7 @@ from console.components.button import Button, link_button
 from console.components.instance_card import InstanceCard
 from console.components.org_switcher import welcome
 from console.components.text import Text, box
+from console.page_at import page_at
 from console.pages.signed_in import signed_in
 from console.services import Services
 from console.session import HOME_PATH, SIGN_IN_PATH, locale
@@ -27,11 +28,11 @@ _NOWHERE = ("",)
 def register(services: Services) -> None:
     """Add the page, and the way to it from `/`."""
 
-    @ui.page("/")
+    @page_at("/")
     def home() -> Response:
         return RedirectResponse(HOME_PATH)
 
-    @ui.page(HOME_PATH)
+    @page_at(HOME_PATH)
     def instances() -> Response | None:
         return signed_in(
             services, "My Instances", HOME_PATH, lambda visitor: _InstanceList(services, visitor)

@@ -22,6 +22,7 @@ from console.components.status import StatusBadge
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
 from console.formats import Locale
+from console.page_at import page_at
 from console.pages.buy import EVERY
 from console.pages.instance.context import instance_path
 from console.pages.order import PATH, OneOrder
@@ -39,13 +40,13 @@ _LOOK_AGAIN_S = 10
 def register(services: Services) -> None:
     """Add both pages. Payment providers send buyers back with `?order=`."""
 
-    @ui.page(PATH)
+    @page_at(PATH)
     def orders(order: str = "") -> Response | None:
         if order:
             return RedirectResponse(f"{PATH}/{quote(order[:128], safe='')}")
         return signed_in(services, "Orders & billing", PATH, _list)
 
-    @ui.page(f"{PATH}/{{order_id}}")
+    @page_at(f"{PATH}/{{order_id}}")
     def one(order_id: str) -> Response | None:
         return signed_in(services, "Order", PATH, lambda visitor: OneOrder(visitor, order_id))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi.responses import Response
-from nicegui import ui
 
 from console.api import Missing
 from console.calls import inspection as inspections
@@ -15,6 +14,7 @@ from console.components.short_id import short_id
 from console.components.status import StatusBadge
 from console.components.text import Text, box, link
 from console.formats import Locale
+from console.page_at import page_at
 from console.pages.inspector import bill, records, timeline
 from console.pages.instance.context import instance_path
 from console.pages.signed_in import signed_in
@@ -30,7 +30,7 @@ _SPARED = 20
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page("/account/runs/{run_id}")
+    @page_at("/account/runs/{run_id}")
     def run(run_id: str, instance: str = "") -> Response | None:
         return signed_in(services, "Run", HOME_PATH, lambda visitor: _page(visitor, run_id, instance))
 

@@ -11,6 +11,7 @@ from console.api import ApiError, Call, SignedOut
 from console.components.button import Button, link_button
 from console.components.fields import text_field
 from console.components.text import Text, box
+from console.page_at import page_at
 from console.pages.frame import frame
 from console.services import Services
 from console.session import HOME_PATH, SIGN_IN_PATH
@@ -32,7 +33,7 @@ def local(path: str) -> str:
 def register(services: Services) -> None:
     """Add the page, and the two addresses that an issuer needs."""
 
-    @ui.page(SIGN_IN_PATH)
+    @page_at(SIGN_IN_PATH)
     def sign_in(next: str = HOME_PATH) -> Response | None:
         if services.sessions.signed_in():
             return RedirectResponse(local(next))
@@ -43,7 +44,7 @@ def register(services: Services) -> None:
                 _TokenForm(services, local(next))
         return None
 
-    @ui.page(f"{SIGN_IN_PATH}/start")
+    @page_at(f"{SIGN_IN_PATH}/start")
     async def start(next: str = HOME_PATH) -> Response | None:
         oidc = services.sessions.oidc
         if oidc is None:
@@ -54,7 +55,7 @@ def register(services: Services) -> None:
             _draw_failure(services, error.detail)
             return None
 
-    @ui.page(f"{SIGN_IN_PATH}/callback")
+    @page_at(f"{SIGN_IN_PATH}/callback")
     async def callback(state: str = "", code: str = "", error: str = "") -> Response | None:
         oidc = services.sessions.oidc
         if oidc is None:

@@ -6,7 +6,6 @@ import asyncio
 
 from fastapi.responses import Response
 from msgspec import Struct
-from nicegui import ui
 
 from console.calls import account as accounts
 from console.calls import team as calls
@@ -19,6 +18,7 @@ from console.components.loaded import Loaded, attempt
 from console.components.status import said
 from console.components.table import Column, table
 from console.components.text import box, when
+from console.page_at import page_at
 from console.pages.signed_in import card_head, heading, signed_in
 from console.services import Services
 from console.visitor import Visitor
@@ -41,7 +41,7 @@ class _Known(Struct, frozen=True):
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(PATH)
+    @page_at(PATH)
     def team() -> Response | None:
         return signed_in(services, "Team", PATH, _TeamPage)
 

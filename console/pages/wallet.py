@@ -19,6 +19,7 @@ from console.components.status import said
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
 from console.formats import Locale
+from console.page_at import page_at
 from console.pages import alerts, topup
 from console.pages.signed_in import card_head, heading, signed_in
 from console.services import Services
@@ -32,7 +33,7 @@ _EVERY_S = 5.0
 def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(PATH)
+    @page_at(PATH)
     def wallet(about: str = "") -> Response | None:
         return signed_in(services, "Wallet", PATH, lambda visitor: _page(visitor, about[:128]))
 

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from nicegui import ui
 
 from console.components import states
+from console.page_at import page_at
 from console.pages.audit import AuditLog
 from console.pages.operate.catalogue import Catalogue
 from console.pages.operate.corrections import Corrections
@@ -40,7 +41,7 @@ def register(services: Services) -> None:
         "audit": ("Audit", _audit),
     }
 
-    @ui.page("/operate/{page}")
+    @page_at("/operate/{page}")
     def operate(page: str) -> Response | None:
         title, draw = pages.get(page, ("Not found", _nothing))
         return signed_in(services, title, f"/operate/{page}", draw)
