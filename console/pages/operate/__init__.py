@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi.responses import Response
-from nicegui import ui
 
 from console.components import states
 from console.page_at import page_at
