@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from redis.asyncio import Redis
+
 from kit.settings import RedisSettings
 from stack import ports
 from stack.process import Child, ChildSpec
@@ -97,6 +99,12 @@ PATIENT = {
 def redis_at(url: str) -> RedisSettings:
     """Return the settings of a Redis that is there; one that is slow is waited for."""
     return RedisSettings(url=url, timeout_ms=int(PATIENT["RUNMETER_REDIS_TIMEOUT_MS"]))
+
+
+async def rewritten(redis: Redis) -> bool:
+    """Return whether Valkey has written its append-only file anew, and it can be copied as it stands."""
+    said = await redis.info("persistence")
+    return not (said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"])
 
 
 def environment(data_dir: Path) -> dict[str, str]:

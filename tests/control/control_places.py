@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers import PATIENT
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -23,16 +24,15 @@ class Place:
         return connect(self.settings, self.data_dir)
 
 
-#: How long a lock is waited for: a noisy neighbour fails no test.
-BUSY_TIMEOUT_MS = 60_000
+_BUSY_TIMEOUT_MS = int(PATIENT["RUNMETER_DATABASE_BUSY_TIMEOUT_MS"])
 #: A file of the test's folder.
-SQLITE = DatabaseSettings(busy_timeout_ms=BUSY_TIMEOUT_MS)
+SQLITE = DatabaseSettings(busy_timeout_ms=_BUSY_TIMEOUT_MS)
 
 
 def at(url: str, name: str) -> DatabaseSettings:
     """Return the settings of another database of that server."""
     return DatabaseSettings(
-        url=SecretStr(f"{url.rpartition('/')[0]}/{name}"), busy_timeout_ms=BUSY_TIMEOUT_MS
+        url=SecretStr(f"{url.rpartition('/')[0]}/{name}"), busy_timeout_ms=_BUSY_TIMEOUT_MS
     )
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from containers import environment
+from containers import environment, rewritten
 from kafka_cluster import Brokers
 from oracle import Coordinate, Told
 from postgres_server import Postgres
@@ -321,12 +321,7 @@ class World:
     async def copy_valkey(self, name: str) -> Path:
         """Copy Valkey's files as they stand, under a compacted append-only file."""
         await self.see.redis.execute_command("BGREWRITEAOF")
-
-        async def rewritten() -> bool:
-            said = await self.see.redis.info("persistence")
-            return not (said["aof_rewrite_in_progress"] or said.get("aof_rewrite_scheduled"))
-
-        await eventually(rewritten, "the append-only file is rewritten", 30)
+        await eventually(lambda: rewritten(self.see.redis), "the append-only file is rewritten", 30)
         copy = self.folder / name
         await asyncio.to_thread(shutil.copytree, self._append_only, copy, dirs_exist_ok=True)
         return copy

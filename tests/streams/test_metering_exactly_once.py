@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
+from containers import rewritten
 from redis.exceptions import RedisError
 from streams_rig import BOOK, RUN_COSTS, Rig, run_events, running
 from waiting import PATIENCE_S, eventually
@@ -255,12 +256,7 @@ async def test_a_price_book_that_redis_was_not_given_again_yet_is_waited_for(cle
 async def _compacted(rig: Rig) -> None:
     """Have Valkey write its append-only file anew, so that it can be copied as it stands."""
     await rig.redis.execute_command("BGREWRITEAOF")
-
-    async def rewritten() -> bool:
-        said = await rig.redis.info("persistence")
-        return not (said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"])
-
-    await eventually(rewritten, "the append-only file is rewritten")
+    await eventually(lambda: rewritten(rig.redis), "the append-only file is rewritten")
 
 
 async def _said(rig: Rig, line: str) -> bool:

@@ -29,8 +29,6 @@ _PAGE = 500
 #: How long an answer waits for gateways to know what it says, and how many projections that may be.
 _PATIENCE_S = 1.0
 _MAX_AT_ONCE = 20
-#: What opens something comes after what it opens.
-_ORDER: tuple[Projection, ...] = ("price_book", "price_schedule", "instance", "api_key", "customer")
 
 _Page = Callable[[AsyncSession, str], Awaitable[list[Placed]]]
 
@@ -99,7 +97,7 @@ class Projector:
             return
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                for kind in _ORDER:
+                for kind in get_args(Projection):
                     names = [name for of, name in wanted if of == kind]
                     if names:
                         await self.project(kind, names)

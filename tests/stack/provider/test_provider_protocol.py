@@ -58,7 +58,7 @@ def test_a_client_that_leaves_ends_a_stream(paced: ProviderProcess) -> None:
     soon(settled)
     (served,) = paced.served(request_id)
     assert not served["finished"]
-    assert 20 <= served["sent_tokens"] < 2_000
+    assert 20 <= served["sent_tokens"] < 100
     assert served["completion_tokens"] == served["sent_tokens"]
 
 
@@ -66,10 +66,10 @@ def test_a_client_that_leaves_ends_an_answer(paced: ProviderProcess) -> None:
     request_id = str(uuid.uuid4())
     headers = {"X-Fault": "length:2000", "X-Client-Request-Id": request_id}
     with pytest.raises(openai.APITimeoutError):
-        paced.openai.chat.completions.create(**GOOD, extra_headers=headers, timeout=2)
+        paced.openai.chat.completions.create(**GOOD, extra_headers=headers, timeout=0.6)
     soon(lambda: paced.served(request_id)[0]["completion_tokens"] > 0)
     (served,) = paced.served(request_id)
-    assert served["completion_tokens"] < 2_000
+    assert served["completion_tokens"] < 100
     assert (served["sent_tokens"], served["finished"]) == (0, False)
 
 
