@@ -8,6 +8,7 @@ import uvicorn
 
 from console_api.app import Config, create_app
 from kit import logs, tracing
+from kit.http_app import KEEP_ALIVE_S
 from kit.settings import StackSettings, load
 from kit.tracing.http import Traced
 
@@ -37,7 +38,7 @@ def main() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=5,
         )
     )

@@ -20,6 +20,10 @@ from kit.tracing.http import Traced
 
 log = logging.getLogger(__name__)
 
+#: How long servers keep a connection on which nobody asks: longer than any client does (15 s, 60 s). The side
+#: that asks next must be the one that closes; closed by the server under a request, one is an error.
+KEEP_ALIVE_S = 75
+
 
 class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "That method is not allowed here"
@@ -51,8 +55,7 @@ def serve(name: str, app: FastAPI, host: str, port: int, *, edge: bool) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        # Longer than clients keep idle connections: closed under a request, one is an error to its client.
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
     )
 

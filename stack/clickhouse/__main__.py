@@ -29,7 +29,7 @@ log = logging.getLogger("stack.clickhouse")
 
 _UNCLEAN = "server.running"
 _MAX_CONNECTIONS = 1_000
-#: As a ClickHouse server; clients keep their connections for less.
+#: As a ClickHouse server; our clients keep idle connections for less.
 _KEEP_ALIVE_SECONDS = 30
 
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from kit import logs
+from kit.http_app import KEEP_ALIVE_S
 from kit.settings import IssuerSettings, StackSettings, load
 from stack.issuer.app import create_app
 from stack.issuer.signing_keys import SigningKeys
@@ -43,6 +44,7 @@ def main() -> None:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,
     )
 

@@ -11,6 +11,7 @@ import socket
 import uvicorn
 
 from kit import logs
+from kit.http_app import KEEP_ALIVE_S
 from stack.provider.app import create_app
 
 #: Bytes; connections inherit it. Left to itself it grows to megabytes on a loopback, and answers that nobody
@@ -52,8 +53,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        # Longer than clients keep idle connections: the side that sends next must not find it closed.
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,
     )
     listening = config.bind_socket()

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from console_api.app import Config, create_app
 from kit import clickhouse_client, redis_client
 from kit.clock import new_id
+from kit.http_app import KEEP_ALIVE_S
 from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings
 
 MIGRATIONS = Path(__file__).parents[2] / "streams" / "warehouse" / "migrations"
@@ -29,7 +30,9 @@ async def serving(config: Config, port: int = 0) -> AsyncIterator[str]:
     """Serve the app in this process, by default on a free port; yield its base URL."""
     listening = listener(port)
     app = create_app(config)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=3))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=3)
+    )
     task = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)

@@ -23,6 +23,7 @@ from console_api.app import Config, create_app
 from console_api.control.plane import ControlConfig
 from console_api.knowledge.running import KnowledgeConfig
 from console_api.payments.running import PaymentsConfig
+from kit.http_app import KEEP_ALIVE_S
 from kit.settings import (
     ClickHouseSettings,
     ConnectorSettings,
@@ -119,7 +120,7 @@ async def serving(
     listening = listener()
     app = create_app(config, world.clock)
     app.router.routes = _ROUTES.setdefault(config.knowledge is not None, app.router.routes)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_keep_alive=KEEP_ALIVE_S))
     task = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.01)

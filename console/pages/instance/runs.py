@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from nicegui import ui
 
-from console.api import ApiError
 from console.calls import instances as calls
 from console.calls import usage
 from console.calls.instances import Run, RunPage
@@ -39,6 +38,7 @@ class _Runs:
         self._context = context
         self._days = "7"
         self._from_ms = _ago_ms(7)
+        self._offered_from_ms = 0
         with box("section", "rm-card", testid="runs-card"):
             with card_head("Runs", "Newest first. A run appears some seconds after it started."):
                 Segments("Range", _DAYS, self._days, self._choose_range)
@@ -47,7 +47,6 @@ class _Runs:
                 self._model = self._filter("Model", {})
                 self._channel = self._filter("Channel", {name: name for name in _CHANNELS})
             self._loaded = Paged(self._read, self._draw, "runs", count=8)
-        ui.timer(0, self._offer_models, once=True)
 
     def _filter(self, label: str, options: Mapping[str, str]) -> ui.select:
         return choice(
@@ -61,30 +60,31 @@ class _Runs:
     async def _choose_range(self, days: str) -> None:
         self._days = days
         self._from_ms = _ago_ms(int(days))
-        await self._offer_models()
         await self._loaded.anew()
 
-    async def _offer_models(self) -> None:
+    async def _offer_models(self, from_ms: int) -> None:
         """Offer the models that runs of the range had: also those that the plan no longer knows."""
-        context = self._context
-        try:
-            found = await usage.usage(
-                context.visitor,
-                context.instance_id,
-                start=str(self._from_ms),
-                to="",
-                window="day",
-                group_by="model",
-                tz="UTC",
-            )
-        except ApiError:
-            return  # the list below says what is wrong
+        found = await usage.usage(
+            self._context.visitor,
+            self._context.instance_id,
+            start=str(from_ms),
+            to="",
+            window="day",
+            group_by="model",
+            tz="UTC",
+        )
+        if from_ms != self._from_ms:
+            return  # another range was chosen meanwhile, and its answer may be here already
+        self._offered_from_ms = from_ms
         models = {group.key: group.key for group in found.groups if group.key}
         chosen = str(self._model.value or "")
         kept = {chosen: chosen} if chosen else {}
         self._model.set_options({**_ANY, **models, **kept}, value=chosen)
 
     async def _read(self, cursor: str | None) -> RunPage:
+        # With the list, which says what is wrong and tries again when asked to.
+        if self._offered_from_ms != self._from_ms:
+            await self._offer_models(self._from_ms)
         return await calls.runs(
             self._context.visitor,
             self._context.instance_id,
