@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import axe
 import pytest
 import pytest_asyncio
-from browser_stack import sign_in
+from browser_stack import console_process, sign_in
 from console_rig import Rig
+from held_answers import held_answers
 from playwright.async_api import Page, expect
 from waiting import eventually
 
@@ -106,3 +109,26 @@ async def test_older_runs_and_their_models_are_of_a_longer_range(
     await eventually(offered, "the model of an older run is offered")
     await page.get_by_role("option", name="gpt-3.5").click()
     await expect(page.get_by_test_id("run-row")).to_have_count(1)
+
+
+async def test_models_of_a_range_left_meanwhile_are_not_offered(
+    page: Page, shop: Rig, busy: str, tmp_path: Path
+) -> None:
+    async with (
+        held_answers(shop.api_url, "usage") as (api_url, answers),
+        console_process(api_url, tmp_path) as console_url,
+    ):
+        await sign_in(page, console_url, await shop.token())
+        await page.goto(f"{console_url}/account/instances/{busy}/runs")
+        await page.get_by_role("button", name="30 days").click()
+        await expect(page.get_by_test_id("run-row")).to_have_count(50)
+        listed = answers.passed["runs"]
+        answers.let_go()
+
+        async def come() -> bool:
+            return answers.passed["runs"] > listed
+
+        await eventually(come, "the first question is over")
+        await page.get_by_label("Model").click()
+        await page.get_by_role("option", name="gpt-3.5").click()
+        await expect(page.get_by_test_id("run-row")).to_have_count(1)
