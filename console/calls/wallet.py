@@ -104,6 +104,6 @@ async def forecast(visitor: Visitor) -> Forecast:
     return await visitor.get("/wallet/forecast", Forecast)
 
 
-async def ledger(visitor: Visitor, wanted: Filter, cursor: str | None, limit: int = 25) -> LedgerPage:
+async def ledger(visitor: Visitor, wanted: Filter, cursor: str | None, limit: int = 50) -> LedgerPage:
     paging = (("limit", str(limit)), *((("cursor", cursor),) if cursor else ()))
     return await visitor.get("/wallet/ledger", LedgerPage, (*wanted.query(), *paging))

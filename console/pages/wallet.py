@@ -6,15 +6,14 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from fastapi.responses import Response
-from nicegui import ui
 
-from console.api import ApiError, SignedOut
 from console.calls import wallet as calls
-from console.calls.wallet import KINDS, Bucket, Filter, Line, Wallet
+from console.calls.wallet import KINDS, Bucket, Filter, LedgerPage, Line, Wallet
 from console.components import states
-from console.components.button import Button, link_button
+from console.components.button import link_button
 from console.components.fields import choice, text_field
 from console.components.loaded import Loaded
+from console.components.paged import Paged
 from console.components.status import said
 from console.components.table import Column, table
 from console.components.text import Text, box, link, when
@@ -23,7 +22,7 @@ from console.page_at import page_at
 from console.pages import alerts, topup
 from console.pages.signed_in import card_head, heading, signed_in
 from console.services import Services
-from console.session import SIGN_IN_PATH, locale, zone
+from console.session import locale, zone
 from console.visitor import Visitor
 
 PATH = "/account/wallet"
@@ -133,27 +132,22 @@ def _meter(bucket: Bucket) -> None:
 
 
 class _Ledger:
-    """Entries, newest first, by a filter; more are added below."""
+    """Entries, newest first, by a filter; older ones on request."""
 
     def __init__(self, visitor: Visitor, shown: Locale, about: str) -> None:
         self._visitor = visitor
         self._shown = shown
         self._zone = zone()
         self._filter = Filter(reference_id=about)
-        self._lines: list[Line] = []
-        self._cursor: str | None = None
         with box("section", "rm-card", testid="ledger"):
             with card_head("Ledger", "Every change of your credits."):
                 self._csv = link_button(
                     "CSV", "", look="secondary", symbol="download", small=True, testid="ledger-csv"
                 )
             self._draw_filters(about)
-            self._body = box("div").style("margin-top:14px")
-            with self._body:
-                states.loading("entries", 4, "lines")
-            self._more = Button("Show more", self._read_more, look="secondary", small=True)
-            self._more.classes("rm-more").set_visibility(False)
-        ui.timer(0, self.refresh, once=True)
+            with box("div").style("margin-top:14px"):
+                self._loaded = Paged(self._read, self._draw, "entries")
+        self._link_csv()
 
     def _draw_filters(self, about: str) -> None:
         with box("div", "rm-filters"):
@@ -176,7 +170,8 @@ class _Ledger:
             kinds=(str(self._kind.value),) if self._kind.value else (),
             reference_id=str(self._about.value or "").strip(),
         )
-        await self.refresh()
+        self._link_csv()
+        await self._loaded.anew()
 
     def _midnight(self, day: object) -> str:
         """Return when a day begins for the visitor, who reads the entries' times in their own zone, too."""
@@ -186,37 +181,17 @@ class _Ledger:
             return ""  # none, or one that is still being written
         return str(int(begins.timestamp() * 1000))
 
-    async def refresh(self) -> None:
-        """Read the newest entries."""
+    def _link_csv(self) -> None:
         asked = urlencode((*self._filter.query(), ("org", self._visitor.org_id)))
         self._csv.props["href"] = f"/download/ledger.csv?{asked}"
         self._csv.update()
-        self._lines, self._cursor = [], None
-        await self._read_more()
 
-    async def _read_more(self) -> None:
-        wanted = self._filter
-        try:
-            page = await calls.ledger(self._visitor, wanted, self._cursor)
-        except SignedOut:
-            ui.navigate.to(SIGN_IN_PATH)
-            return
-        except ApiError as error:
-            self._body.clear()
-            with self._body:
-                states.failed("The ledger cannot be shown", error.detail, self.refresh)
-            return
-        if wanted is not self._filter:
-            return
-        self._lines += page.entries
-        self._cursor = page.next_cursor
-        self._more.set_visibility(self._cursor is not None)
-        self._body.clear()
-        with self._body:
-            self._draw()
+    async def _read(self, cursor: str | None) -> LedgerPage:
+        return await calls.ledger(self._visitor, self._filter, cursor)
 
-    def _draw(self) -> None:
-        if not self._lines:
+    def _draw(self, pages: tuple[LedgerPage, ...]) -> None:
+        lines = [line for page in pages for line in page.entries]
+        if not lines:
             Text(
                 "p",
                 "No entries match. Entries appear some seconds after the wallet changed.",
@@ -225,7 +200,7 @@ class _Ledger:
             )
             return
         table(
-            self._lines,
+            lines,
             [
                 Column("When", lambda line: when(line.occurred_at_ms)),
                 Column("Kind", lambda line: said(line.kind)),
