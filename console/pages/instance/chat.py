@@ -105,15 +105,15 @@ class ChatDrawer:
     async def _answer(self, talk: list[Said], bubble: Text) -> None:
         """Ask; with a new key when there is none, or the one kept was revoked.
 
-        Gateways hear of a new key a moment after it was made, and remember for a while one that they did not
-        know: so it is waited for before it is used, and asked again with ever longer pauses.
+        A gateway that did not hear of a new key yet remembers so for a while: it is asked again with ever
+        longer pauses.
         """
         key, is_new = await self._key(fresh=False)
         for pause_s in gateway.PAUSES_S:
             if talk is not self._messages:
                 return
             if is_new:
-                bubble.text = "Getting a key ready…"
+                bubble.text = "Getting a key ready…" if pause_s else "…"
                 await asyncio.sleep(pause_s)
             try:
                 await self._stream(key, talk, bubble)
