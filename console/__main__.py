@@ -7,7 +7,7 @@ from nicegui import ui
 from console.app import build, is_loopback
 from console.session_files import COOKIE_S, session_secret
 from kit import logs
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.settings import ConsoleSettings, StackSettings, load
 
 _FAVICON = (

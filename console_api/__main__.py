@@ -8,7 +8,7 @@ import uvicorn
 
 from console_api.app import Config, create_app
 from kit import logs, tracing
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.settings import StackSettings, load
 from kit.tracing.http import Traced
 

@@ -14,15 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from kit import logs, tracing
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.problems import CONTENT_TYPE, InvalidRequest, NotFound, Problem
 from kit.settings import StackSettings, load
 from kit.tracing.http import Traced
 
 log = logging.getLogger(__name__)
-
-#: How long servers keep a connection on which nobody asks: longer than any client does (15 s, 60 s). The side
-#: that asks next must be the one that closes; closed by the server under a request, one is an error.
-KEEP_ALIVE_S = 75
 
 
 class MethodNotAllowed(Problem):

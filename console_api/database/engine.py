@@ -8,11 +8,14 @@ decides on a row locks it (`FOR UPDATE`), which SQLite need not.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +29,7 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
+_AGAIN_S = 0.01
 #: PostgreSQL: a lock was not to be had in time, a deadlock was broken, the server shuts down.
 _TOO_BUSY = ("55P03", "40P01", "57P01", "57P03")
 
@@ -77,7 +81,7 @@ def connect(settings: DatabaseSettings, data_dir: Path) -> Database:
         engine = create_async_engine(
             url, connect_args={"timeout": timeout_s}, pool_size=settings.max_connections, max_overflow=0
         )
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, timeout_s)
         return Database(engine)
     engine = create_async_engine(
         url,
@@ -128,13 +132,14 @@ def url_of(settings: DatabaseSettings, data_dir: Path) -> URL:
     return url.set(drivername=driver)
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
+def _prepare_sqlite(engine: AsyncEngine, timeout_s: float) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _: object) -> None:
         # Transactions begin where `_begin` says, not where the driver guesses.
         connection.isolation_level = None
+        connection.run_async(partial(_keep_wal, timeout_s=timeout_s))
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+        for pragma in ("foreign_keys=ON", "synchronous=FULL"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -142,3 +147,21 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+async def _keep_wal(connection: aiosqlite.Connection, timeout_s: float) -> None:
+    """Let the file keep a write-ahead log, if it does not yet.
+
+    While another process writes a file without one, SQLite refuses at once, whatever the busy timeout: two
+    that start together on a new file would not both come up. Raises `TimeoutError`.
+    """
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                await connection.execute_fetchall("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from kit import logs
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.settings import IssuerSettings, StackSettings, load
 from stack.issuer.app import create_app
 from stack.issuer.signing_keys import SigningKeys

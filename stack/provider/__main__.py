@@ -11,7 +11,7 @@ import socket
 import uvicorn
 
 from kit import logs
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from stack.provider.app import create_app
 
 #: Bytes; connections inherit it. Left to itself it grows to megabytes on a loopback, and answers that nobody

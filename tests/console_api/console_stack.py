@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from console_api.app import Config, create_app
 from kit import clickhouse_client, redis_client
 from kit.clock import new_id
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.settings import ClickHouseSettings, ConsoleApiSettings, KafkaSettings
 
 MIGRATIONS = Path(__file__).parents[2] / "streams" / "warehouse" / "migrations"

@@ -23,7 +23,7 @@ from console_api.app import Config, create_app
 from console_api.control.plane import ControlConfig
 from console_api.knowledge.running import KnowledgeConfig
 from console_api.payments.running import PaymentsConfig
-from kit.http_app import KEEP_ALIVE_S
+from kit.keep_alive import KEEP_ALIVE_S
 from kit.settings import (
     ClickHouseSettings,
     ConnectorSettings,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,9 @@ async def test_migrations_make_exactly_the_tables_of_the_models(empty_place: Pla
 async def test_several_processes_migrate_at_once(empty_place: Place) -> None:
     databases = [empty_place.open() for _ in range(3)]
 
-    await asyncio.gather(*map(migrate, databases))
+    async with asyncio.TaskGroup() as group:
+        for database in databases:
+            group.create_task(migrate(database))
 
     assert await drift(databases[0]) == []
     for database in databases:
@@ -94,6 +98,26 @@ async def test_sqlite_is_set_up_for_several_processes(tmp_path: Path) -> None:
     await database.close()
 
     assert found == ["wal", 1, 5_000]
+
+
+async def test_a_new_file_is_opened_once_another_process_has_written_it(tmp_path: Path) -> None:
+    database = connect(DatabaseSettings(), tmp_path)
+    impatient = connect(DatabaseSettings(busy_timeout_ms=200), tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "control.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TimeoutError):
+            await _journal(impatient)
+        opening = asyncio.create_task(_journal(database))
+        await asyncio.wait({opening}, timeout=0.3)
+        other.execute("COMMIT")
+        assert await opening == "wal"
+    for opened in (database, impatient):
+        await opened.close()
+
+
+async def _journal(database: Database) -> object:
+    async with database.reading() as session:
+        return await session.scalar(text("PRAGMA journal_mode"))
 
 
 async def test_what_does_not_fit_its_type_is_not_stored(world: World) -> None:
