@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from stack import ports
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
 
 
 class NotThere(Exception):
@@ -105,7 +106,8 @@ class Postgres:
     def close(self) -> None:
         """Stop it and remove its files."""
         if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
+            # Its "fast" way to stop: upon SIGTERM it would wait for clients to leave.
+            self._server.send_signal(signal.SIGINT)
             self._server.wait(START_SECONDS)
         shutil.rmtree(self._home, ignore_errors=True)
 
